@@ -1,0 +1,1 @@
+"""What was measured: typed records, from the node actors to the report."""

@@ -1,0 +1,101 @@
+"""What an application asks for: a DAG of tasks joined by flows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from policies.model.ids import DeviceId, FlowId, JobId, TaskId
+from policies.model.network import Device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One module of the application.
+
+    memory_bytes: R_i, held while the job runs. device: where it must run (a source's camera), or None.
+    work_flop: declared work per item C_i, or None when only a profile says how long it takes.
+    """
+
+    id: TaskId
+    memory_bytes: float = 0.0
+    device: DeviceId | None = None
+    work_flop: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Data from one task to another; size_bytes per item (D_ij), None until a profile gives it."""
+
+    producer: TaskId
+    consumer: TaskId
+    size_bytes: float | None = None
+
+    @property
+    def id(self) -> FlowId:
+        return FlowId(f"{self.producer}->{self.consumer}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A DAG. Tasks stand in topological order, ties by id; a task with no inputs is a source, and is pinned.
+
+    items_per_s: the slowest source's own rate, which caps the job's throughput; None when unlimited.
+    """
+
+    id: JobId
+    tasks: tuple[Task, ...]
+    flows: tuple[Flow, ...]
+    items_per_s: float | None = None
+    kind: str = "dataflow"
+
+    @property
+    def sources(self) -> tuple[Task, ...]:
+        fed = {flow.consumer for flow in self.flows}
+        return tuple(task for task in self.tasks if task.id not in fed)
+
+    def inputs(self, task: TaskId) -> tuple[Flow, ...]:
+        return tuple(flow for flow in self.flows if flow.consumer == task)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What the profiler measured of one job.
+
+    seconds: per item, by (task, device type). output_bytes: on the wire per item, by producer.
+    peak_memory_bytes: by task.
+    """
+
+    seconds: Mapping[tuple[TaskId, str], float]
+    output_bytes: Mapping[TaskId, float]
+    peak_memory_bytes: Mapping[TaskId, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A job with its numbers: what a policy plans with. Declared numbers go before profiled ones."""
+
+    job: Job
+    profile: Profile | None = None
+
+    def seconds(self, task: Task, device: Device) -> float:
+        """Seconds per item of task on device: declared C_i / PS_u, else the profile; inf if neither is known."""
+        if task.work_flop == 0:
+            return 0.0
+        if task.work_flop is not None and device.speed_flop_per_s > 0:
+            return task.work_flop / device.speed_flop_per_s
+        if self.profile is not None:
+            return self.profile.seconds.get((task.id, device.type), float("inf"))
+        return float("inf")
+
+    def size_bytes(self, flow: Flow) -> float:
+        """Bytes per item on flow. Raises KeyError when it is neither declared nor profiled."""
+        if flow.size_bytes is not None:
+            return flow.size_bytes
+        if self.profile is None:
+            raise KeyError(flow.id)
+        return self.profile.output_bytes[flow.producer]
+
+    def memory_bytes(self, task: Task) -> float:
+        """Memory that the task holds: declared; a profile's peak where nothing is declared."""
+        if task.memory_bytes or self.profile is None:
+            return task.memory_bytes
+        return self.profile.peak_memory_bytes.get(task.id, 0.0)

@@ -1,0 +1,76 @@
+"""What a policy answers, and what it is asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from policies.model.ids import DeviceId, FlowId, JobId, TaskId
+from policies.model.job import Workload
+from policies.model.network import Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where each task of one job runs, which way each flow goes, and how fast.
+
+    routes: devices from the producer's to the consumer's, both included; () on the same device.
+    rates_bps: granted bits/s of every flow that crosses a link. throughput_per_s: predicted items/s.
+    bottleneck: what binds it, e.g. "device e1", "link e2-e4", "source camera", "granted".
+    granted_per_s: items/s the sources are paced to, or None when the policy grants no job rate.
+    """
+
+    job: JobId
+    policy: str
+    placement: Mapping[TaskId, DeviceId]
+    routes: Mapping[FlowId, tuple[DeviceId, ...]]
+    rates_bps: Mapping[FlowId, float]
+    throughput_per_s: float
+    bottleneck: str
+    granted_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infeasible:
+    """No plan exists now, and why: each reason names the task, device or link and the amount it lacks."""
+
+    job: JobId
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningJob:
+    """A job that runs, and the plan it runs by."""
+
+    workload: Workload
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a policy sees. running holds the jobs in the order in which they started."""
+
+    network: Network
+    running: tuple[RunningJob, ...] = ()
+    now_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """plans: of arrivals that were placed, and of running jobs whose routes or rates change (never placement)."""
+
+    plans: Mapping[JobId, Plan] = field(default_factory=dict)
+    infeasible: Mapping[JobId, Infeasible] = field(default_factory=dict)
+
+
+class Policy(Protocol):
+    """A placement policy for dataflow jobs. decide is pure and deterministic."""
+
+    @property
+    def name(self) -> str: ...
+
+    def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
+        """Place arrivals (longest waiting first) and re-adjust what runs.
+
+        Called with no arrivals when a job has finished, so that what runs may take over what it held.
+        """
+        ...
