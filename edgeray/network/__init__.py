@@ -1,0 +1,1 @@
+"""Bandwidth and routes of flows on one device, kept by traffic control."""
