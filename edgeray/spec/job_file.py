@@ -1,0 +1,209 @@
+"""Reads an application: a folder with job.yaml and code, or a job file alone."""
+
+from pathlib import Path
+
+from edgeray.spec.app import App, Code, SourceOptions
+from edgeray.spec.callables import check_code
+from edgeray.spec.graph import find_cycle, topological_order
+from edgeray.spec.schema import AVAILABLE_KINDS, KINDS, JobForm, TaskForm, is_id
+from edgeray.spec.validate import remedy_for_name, validate
+from edgeray.spec.yaml_file import Document, kind_of, not_found, read_yaml
+from policies.model import DeviceId, Flow, Job, JobId, Task, TaskId
+
+JOB_FILE = "job.yaml"
+_EXPECTED = "a job file: `kind: dataflow`, `name: ...` and `tasks: ...`"
+
+
+def load_app(path: str | Path) -> App:
+    """The application in a folder with job.yaml, or of a job file. Runs none of its code.
+
+    Raises SpecError (file:line, what was found, what was expected, the remedy).
+    """
+    file = _job_file(Path(path))
+    document = read_yaml(file, expected=_EXPECTED)
+    _check_kind(document)
+    form = validate(document, JobForm)
+    name = _name(document, form)
+    _check_tasks(document, form)
+    order = _order(document, form)
+    folder = file.absolute().parent
+    for task, task_form in form.tasks.items():
+        if task_form.run is not None:
+            check_code(document, ("tasks", task, "run"), task_form.run, folder)
+    return _app(document, form, name, order, folder)
+
+
+def _job_file(path: Path) -> Path:
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError):
+        is_folder = False
+    if not is_folder:
+        return path
+    if not (path / JOB_FILE).exists():
+        raise not_found(path / JOB_FILE, f"a folder with {JOB_FILE}, or a job file")
+    return path / JOB_FILE
+
+
+def _check_kind(document: Document) -> None:
+    kind = document.value.get("kind", "dataflow")
+    if kind in AVAILABLE_KINDS:
+        return
+    if kind in KINDS:
+        raise document.error(
+            ("kind",),
+            f"kind '{kind}' is not available in this version",
+            expected=f"one of {', '.join(AVAILABLE_KINDS)}",
+            remedy="use a later version of EdgeRay for this job",
+        )
+    raise document.error(
+        ("kind",),
+        f"there is no kind {kind!r}" if isinstance(kind, str) else f"the kind is {kind_of(kind)}",
+        expected=f"one of {', '.join(KINDS)}",
+        remedy=remedy_for_name(str(kind), list(KINDS), "write `kind: dataflow`"),
+    )
+
+
+def _name(document: Document, form: JobForm) -> JobId:
+    file = document.file.absolute()
+    name = form.name or (file.parent.name if file.name == JOB_FILE else file.stem)
+    if not is_id(name):
+        raise document.error(
+            (),
+            f"the job has no name, and '{name}' (of the folder or file) is not usable as one",
+            expected="a name of letters, digits, '_', '.' and '-'",
+            remedy="add `name: ...`",
+        )
+    return JobId(name)
+
+
+def _check_tasks(document: Document, form: JobForm) -> None:
+    for task, task_form in form.tasks.items():
+        _check_inputs(document, form, task)
+        if task_form.inputs:
+            _check_consumer(document, task, task_form)
+        elif task_form.run is not None and task_form.device is None:
+            raise document.error(
+                ("tasks", task),
+                f"source '{task}' (a task with no inputs) has no device",
+                expected="`device:`, since its camera or file is on one device",
+                remedy="add `device: ...`, or `inputs:` if it is no source",
+            )
+        if task_form.args and task_form.run is None:
+            raise document.error(
+                ("tasks", task, "args"),
+                f"task '{task}' has `args` but no `run`",
+                expected="`run: module:callable` that takes them",
+                remedy="add `run`, or remove `args`",
+            )
+
+
+def _check_inputs(document: Document, form: JobForm, task: str) -> None:
+    for producer, size in form.tasks[task].inputs.items():
+        path = ("tasks", task, "inputs", producer)
+        if producer == task:
+            raise document.error(
+                path,
+                f"task '{task}' is its own input, a cycle: {task} -> {task}",
+                expected="a DAG",
+                remedy="remove it; keep state in a class instead",
+            )
+        if producer not in form.tasks:
+            others = [other for other in form.tasks if other != task]
+            raise document.error(
+                path,
+                f"input '{producer}' of task '{task}' is no task",
+                expected=f"one of {', '.join(others)}" if others else "the id of another task",
+                remedy=remedy_for_name(producer, others, "add that task, or remove the input"),
+            )
+        if size is None and form.tasks[producer].run is None:
+            raise document.error(
+                path,
+                f"the size of {producer}->{task} is not known: '{producer}' has no code to profile",
+                expected="a declared size per item",
+                remedy=f"write `inputs: {{{producer}: 100kB}}`, or give '{producer}' a `run`",
+            )
+
+
+def _check_consumer(document: Document, task: str, task_form: TaskForm) -> None:
+    for key in ("items_per_s", "overflow"):
+        if getattr(task_form, key) is not None:
+            raise document.error(
+                ("tasks", task, key),
+                f"task '{task}' has `{key}`, but it has inputs",
+                expected=f"`{key}` only on sources (tasks with no inputs)",
+                remedy="move it to the source",
+            )
+    if task_form.run is None and task_form.work is None:
+        raise document.error(
+            ("tasks", task),
+            f"task '{task}' has neither `work` nor `run`",
+            expected="declared work per item, or code to measure it",
+            remedy="add `work: ...` or `run: module:callable`",
+        )
+
+
+def _order(document: Document, form: JobForm) -> tuple[str, ...]:
+    producers = {task: tuple(task_form.inputs) for task, task_form in form.tasks.items()}
+    order = topological_order(producers)
+    if len(order) == len(producers):
+        return order
+    cycle = find_cycle(producers)
+    no_source = "there is no source (every task has inputs) and " if all(producers.values()) else ""
+    raise document.error(
+        ("tasks", cycle[1], "inputs", cycle[0]),
+        f"{no_source}the tasks form a cycle: {' -> '.join(cycle)}",
+        expected="a DAG: data that goes forward from sources (tasks with no inputs)",
+        remedy="remove one of these inputs",
+    )
+
+
+def _app(document: Document, form: JobForm, name: JobId, order: tuple[str, ...], folder: Path) -> App:
+    forms = {task: form.tasks[task] for task in order}
+    sources = {
+        TaskId(task): SourceOptions(items_per_s=task_form.items_per_s, overflow=task_form.overflow or "block")
+        for task, task_form in forms.items()
+        if not task_form.inputs
+    }
+    paces = [source.items_per_s for source in sources.values() if source.items_per_s is not None]
+    code = {
+        TaskId(task): Code(run=run, args=task_form.args)
+        for task, task_form in forms.items()
+        if (run := task_form.run) is not None
+    }
+    job = Job(
+        id=name,
+        tasks=tuple(_task(task, task_form) for task, task_form in forms.items()),
+        flows=tuple(
+            Flow(producer=TaskId(producer), consumer=TaskId(task), size_bytes=forms[task].inputs[producer])
+            for task in order
+            for producer in forms[task].inputs
+        ),
+        items_per_s=min(paces, default=None),
+        kind=form.kind,
+    )
+    return App(
+        job=job,
+        code=code,
+        sources=sources,
+        folder=folder,
+        file=document.file,
+        needs_profile=any(_lacks_numbers(task_form) for task_form in forms.values()),
+        places=document.places(),
+    )
+
+
+def _task(task: str, form: TaskForm) -> Task:
+    # A source that is only declared has no code, so it does no work.
+    work = 0.0 if form.work is None and form.run is None else form.work
+    return Task(
+        id=TaskId(task),
+        memory_bytes=form.memory or 0.0,
+        device=None if form.device is None else DeviceId(form.device),
+        work_flop=work,
+    )
+
+
+def _lacks_numbers(form: TaskForm) -> bool:
+    has_code = form.run is not None
+    return (has_code and (form.work is None or form.memory is None)) or None in form.inputs.values()

@@ -1,0 +1,126 @@
+"""Checks a document against its form; the first mistake in the file becomes a SpecError."""
+
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from edgeray.errors import SpecError
+from edgeray.spec.schema import ClusterForm, DeviceForm, JobForm, LinkForm, TaskForm
+from edgeray.spec.yaml_file import Document, kind_of, shorten
+
+_Form = TypeVar("_Form", bound=BaseModel)
+_NESTED: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
+    (JobForm, "tasks"): TaskForm,
+    (ClusterForm, "devices"): DeviceForm,
+    (ClusterForm, "links"): LinkForm,
+}
+
+
+def validate(document: Document, form: type[_Form]) -> _Form:
+    """The document as form. Raises SpecError for the mistake that stands first in the file."""
+    try:
+        return form.model_validate(document.value)
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False)
+    first = min(mistakes, key=lambda mistake: document.line(_path(mistake)))
+    raise _translate(document, form, first)
+
+
+def suggestion(name: str, known: list[str]) -> str | None:
+    """The known name that name was meant to be, if one is close."""
+    close = get_close_matches(name, known, n=1)
+    return close[0] if close else None
+
+
+def remedy_for_name(name: str, known: list[str], otherwise: str) -> str:
+    """ "did you mean ...?", or otherwise when no known name is close."""
+    close = suggestion(name, known)
+    return f"did you mean '{close}'?" if close else otherwise
+
+
+def _path(mistake: ErrorDetails) -> tuple[str, ...]:
+    return tuple(str(part) for part in mistake["loc"] if part != "[key]")
+
+
+def _translate(document: Document, form: type[BaseModel], mistake: ErrorDetails) -> SpecError:
+    path = _path(mistake)
+    name = path[-1] if path else "the file"
+    kind = mistake["type"]
+    if kind == "extra_forbidden":
+        known = _keys(form, path[:-1])
+        return document.error(
+            path,
+            f"unknown key '{shorten(name)}' in {_where(path[:-1])}",
+            expected=f"one of {', '.join(known)}",
+            remedy=remedy_for_name(name, known, "remove it"),
+        )
+    if kind == "missing":
+        return document.error(
+            path[:-1],
+            f"{_where(path[:-1])} has no '{name}'",
+            expected=f"the key '{name}'",
+            remedy=f"add `{name}: ...`",
+        )
+    if kind == "edgeray":
+        context = mistake.get("ctx", {})
+        shown = _shown(mistake["input"])
+        subject = f"the name {shown}" if "[key]" in mistake["loc"] else f"{_of(path)} {shown}"
+        return document.error(
+            path,
+            f"{subject} {context['problem']}",
+            expected=context["expected"],
+            remedy=context["remedy"],
+        )
+    return document.error(
+        path,
+        f"{_of(path)} is {_empty(mistake['input'])}",
+        expected=_expected(mistake),
+        remedy="quote it if it is text" if kind == "string_type" else "write it in that form",
+    )
+
+
+def _keys(form: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+    if path:
+        form = _NESTED.get((form, path[0]), form)
+    return list(form.model_fields)
+
+
+def _where(path: tuple[str, ...]) -> str:
+    if not path:
+        return "the file"
+    singular = {"tasks": "task", "devices": "device", "links": "link"}.get(path[0], path[0])
+    if len(path) == 1:
+        return f"'{path[0]}'"
+    owner = f"link {int(path[1]) + 1}" if path[0] == "links" else f"{singular} '{shorten(path[1])}'"
+    return owner if len(path) == 2 else f"'{path[2]}' of {owner}"
+
+
+def _of(path: tuple[str, ...]) -> str:
+    if len(path) < 3:
+        return _where(path)
+    return f"{'.'.join(shorten(part) for part in path[2:])} of {_where(path[:2])}"
+
+
+def _shown(value: Any) -> str:
+    return repr(shorten(value)) if isinstance(value, str) else shorten(str(value))
+
+
+def _empty(value: Any) -> str:
+    return "empty" if value is None or value in ({}, []) else kind_of(value)
+
+
+def _expected(mistake: ErrorDetails) -> str:
+    kind = mistake["type"]
+    if kind == "literal_error":
+        return str(mistake.get("ctx", {}).get("expected", ""))
+    if kind == "tuple_type" or "ends" in mistake["loc"]:
+        return "a list of two device ids"
+    return {
+        "string_type": "text",
+        "dict_type": "a mapping (key: value)",
+        "model_type": "a mapping (key: value)",
+        "list_type": "a list",
+        "too_short": "at least one entry",
+    }.get(kind, mistake["msg"])

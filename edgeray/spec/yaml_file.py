@@ -1,0 +1,303 @@
+"""Reads a YAML file safely, and remembers on which line each key stands."""
+
+import re
+import stat
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgeray.errors import SpecError
+
+MAX_FILE_BYTES = 1_000_000
+MAX_DEPTH = 40
+MAX_VALUES = 100_000
+
+_TAG = "tag:yaml.org,2002:"
+_SCALARS = {
+    # The YAML 1.2 reading, so that "12:30", "017", "1e-3" and dates are what they look like.
+    _TAG + "null": (re.compile(r"~|null|Null|NULL|"), [*"~nN", ""]),
+    _TAG + "bool": (re.compile(r"(?:true|false|yes|no|on|off)", re.IGNORECASE), list("tfynoTFYNO")),
+    _TAG + "int": (re.compile(r"[-+]?(?:0|[1-9](?:_?[0-9])*)"), list("-+0123456789")),
+    _TAG + "float": (
+        re.compile(
+            r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+        ),
+        list("-+0123456789."),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """The content of a YAML file as plain dicts, lists, text and numbers. lines: by key path, from 1."""
+
+    file: Path
+    value: Any
+    lines: dict[tuple[str, ...], int]
+
+    def line(self, path: tuple[str, ...]) -> int:
+        """The line of the key at path, or of the nearest key above it."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def places(self) -> dict[tuple[str, ...], str]:
+        """ "file:line" by key path."""
+        return {path: f"{self.file}:{line}" for path, line in self.lines.items()}
+
+    def error(self, path: tuple[str, ...], what: str, *, expected: str, remedy: str) -> SpecError:
+        return SpecError(f"{self.file}:{self.line(path)}", what, expected=expected, remedy=remedy)
+
+
+def read_yaml(file: Path, *, expected: str) -> Document:
+    """The one document in file. expected: what the file should hold, for messages. Raises SpecError."""
+    text = _read_text(file, expected)
+    loader = _Loader(text, file)
+    try:
+        root = loader.get_single_node()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(
+            f"{file}:{line}",
+            f"the character U+{ord(text[error.position]):04X} may not stand in YAML",
+            expected="printable text",
+            remedy="remove the character",
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(file, error) from None
+    finally:
+        loader.dispose()
+    if root is None:
+        raise SpecError(
+            f"{file}:1", "the file is empty", expected=expected, remedy="write it, or name another file"
+        )
+    lines: dict[tuple[str, ...], int] = {(): root.start_mark.line + 1}
+    value = _Builder(file, lines).build(root, ())
+    if not isinstance(value, dict):
+        raise SpecError(
+            f"{file}:{lines[()]}",
+            f"the file holds {kind_of(value)}, not a mapping",
+            expected=expected,
+            remedy="start with lines of the form `key: value`",
+        )
+    return Document(file=file, value=value, lines=lines)
+
+
+def kind_of(value: Any) -> str:
+    """What a YAML value is, in words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return f"the text {shorten(value)!r}"
+    return f"the number {shorten(str(value))}"
+
+
+def shorten(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _read_text(file: Path, expected: str) -> str:
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise SpecError(
+                str(file), "this is no regular file", expected=expected, remedy="name a YAML file"
+            )
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise not_found(file, expected) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SpecError(
+            str(file), f"cannot be read: {reason}", expected=expected, remedy="name a file that you can read"
+        ) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise SpecError(
+            f"{file}:1",
+            f"the file is larger than {MAX_FILE_BYTES // 1000} kB",
+            expected=expected,
+            remedy="keep data out of the file: name it by path in `args`",
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SpecError(
+            f"{file}:{line}",
+            f"byte 0x{content[error.start]:02x} is not UTF-8",
+            expected="a text file in UTF-8",
+            remedy="save the file as UTF-8",
+        ) from None
+
+
+def not_found(file: Path, expected: str) -> SpecError:
+    """The error for a file that is not there: says what is there instead."""
+    parent = file.parent
+    while not parent.is_dir() and parent != parent.parent:
+        parent = parent.parent
+    missing = parent / file.relative_to(parent).parts[0]
+    names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
+    close = get_close_matches(missing.name, names, n=1)
+    there = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
+    return SpecError(
+        str(file),
+        f"{'the file' if missing == file else str(missing)} is not there; {parent}/ holds {there}",
+        expected=expected,
+        remedy=f"did you mean '{parent / close[0]}'?" if close else "check the path",
+    )
+
+
+def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> SpecError:
+    mark = error.problem_mark or error.context_mark
+    problem = " ".join(part for part in (error.context, error.problem) if part)
+    if "\t" in (error.problem or "") or "'\\t'" in (error.problem or ""):
+        remedy = "indent with spaces, not with tabs"
+    elif "expected a single document" in problem:
+        remedy = "keep one document in a file: remove the `---` line"
+    elif "undefined alias" in problem:
+        remedy = "quote a text that starts with *"
+    else:
+        remedy = "check indentation, colons, quotes and brackets on this line and the one above"
+    line = (mark.line if mark else 0) + 1
+    return SpecError(f"{file}:{line}", f"not valid YAML: {problem}", expected="valid YAML", remedy=remedy)
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes only: values are built by _Builder, so that no tag can construct an object."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own class attribute)
+
+    def __init__(self, text: str, file: Path) -> None:
+        self.file = file
+        self.depth = 0
+        super().__init__(text)
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise SpecError(
+                f"{self.file}:{self.line + 1}",
+                f"nested more than {MAX_DEPTH} levels deep",
+                expected="a job or cluster file, which nests a few levels",
+                remedy="flatten the file",
+            )
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+for _tag, (_pattern, _first) in _SCALARS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern.pattern})\Z", _pattern.flags), _first)
+
+
+class _Builder:
+    """Turns nodes into plain values; keys are always text, as written."""
+
+    def __init__(self, file: Path, lines: dict[tuple[str, ...], int]) -> None:
+        self._file = file
+        self._lines = lines
+        self._values = 0
+        self._open: set[int] = set()
+
+    def build(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+        self._values += 1
+        line = node.start_mark.line + 1
+        if self._values > MAX_VALUES or id(node) in self._open:
+            raise SpecError(
+                f"{self._file}:{line}",
+                "its aliases (*name) contain themselves"
+                if id(node) in self._open
+                else f"holds more than {MAX_VALUES:,} values once its aliases (*name) are expanded",
+                expected="a job or cluster file",
+                remedy="write the values out instead of repeating them by alias",
+            )
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, line)
+        self._check_tag(node, line, _TAG + ("map" if isinstance(node, yaml.MappingNode) else "seq"))
+        self._open.add(id(node))
+        built = (
+            self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._sequence(node, path)  # type: ignore[arg-type]
+        )
+        self._open.remove(id(node))
+        return built
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        first_lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
+                merge = isinstance(key_node, yaml.ScalarNode)
+                raise SpecError(
+                    f"{self._file}:{line}",
+                    "merge keys (<<) are not supported" if merge else "a key is a list or a mapping",
+                    expected="keys that are plain text",
+                    remedy="write the keys out" if merge else "write `key: value`",
+                )
+            key = key_node.value
+            if key in found:
+                raise SpecError(
+                    f"{self._file}:{line}",
+                    f"'{shorten(key)}' is given twice: on line {first_lines[key]} and on line {line}",
+                    expected="each name once",
+                    remedy="remove or rename one of them",
+                )
+            first_lines[key] = line
+            scalar = isinstance(value_node, yaml.ScalarNode) and value_node.value
+            self._lines[(*path, key)] = value_node.start_mark.line + 1 if scalar else line
+            found[key] = self.build(value_node, (*path, key))
+        return found
+
+    def _sequence(self, node: yaml.SequenceNode, path: tuple[str, ...]) -> list[Any]:
+        built = []
+        for index, item in enumerate(node.value):
+            self._lines[(*path, str(index))] = item.start_mark.line + 1
+            if isinstance(item, yaml.ScalarNode):
+                self._lines.setdefault((*path, item.value), item.start_mark.line + 1)
+            built.append(self.build(item, (*path, str(index))))
+        return built
+
+    def _scalar(self, node: yaml.ScalarNode, line: int) -> Any:
+        text = node.value
+        kind = node.tag.removeprefix(_TAG)
+        try:
+            if kind == "str":
+                return text
+            if kind == "null":
+                return None
+            if kind == "bool":
+                return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}[
+                    text.lower()
+                ]
+            if kind == "int":
+                return int(text)
+            if kind == "float":
+                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        except (ValueError, KeyError):
+            raise SpecError(
+                f"{self._file}:{line}",
+                f"'{shorten(text)}' cannot be read as {kind}",
+                expected="text or a number",
+                remedy="quote it if it is text",
+            ) from None
+        self._check_tag(node, line, "")
+        raise AssertionError("unreachable: an unknown tag is refused")
+
+    def _check_tag(self, node: yaml.Node, line: int, allowed: str) -> None:
+        if node.tag != allowed:
+            raise SpecError(
+                f"{self._file}:{line}",
+                f"the tag '{shorten(node.tag)}' is not allowed here",
+                expected="plain YAML without tags",
+                remedy="remove the tag (the word that starts with !)",
+            )
