@@ -42,7 +42,7 @@ FRAME_BYTES = 1514
 LOWEST_PORT, HIGHEST_PORT = 1024, 64_511
 """TCP ports of flows: below are the minor numbers of links, above the filter priorities of neighbours."""
 
-_TICK_NS = 64
+_TICK_NS = 8_000  # 125 of the kernel's ticks: a whole number of both ticks and microseconds
 _BURST_NS = 20_000_000
 _LONGEST_BURST_NS = 60_000_000_000
 _QUEUE_S = 0.1
@@ -129,7 +129,9 @@ def _check_rule(rule: FlowRule) -> None:
         )
 
 
-def _port_to(ports: Mapping[DeviceId, LinkPort], rule: FlowRule, peer: DeviceId, network: DeviceNetwork) -> LinkPort:
+def _port_to(
+    ports: Mapping[DeviceId, LinkPort], rule: FlowRule, peer: DeviceId, network: DeviceNetwork
+) -> LinkPort:
     if peer not in ports:
         raise NetworkApplyError(
             f"flow {rule.flow!r}: its route goes from {network.device} to {peer}, but {network.device} has "
@@ -248,4 +250,4 @@ def _burst_ns(bytes_per_s: int) -> int:
     """
     frames_ns = 2 * FRAME_BYTES * 1_000_000_000 // bytes_per_s
     longest = min(max(_BURST_NS, frames_ns), _LONGEST_BURST_NS)
-    return longest // _TICK_NS * _TICK_NS
+    return -(-longest // _TICK_NS) * _TICK_NS

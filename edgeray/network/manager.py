@@ -110,7 +110,7 @@ class NetworkManager:
             self._netlink.close()
 
     def _secure_interfaces(self, netlink: Netlink) -> None:
-        """Every port's interface is there, and its root qdisc is ours, the kernel's default, or taken over."""
+        """Every port's interface is there, and its root qdisc is ours or the kernel's, or is taken over."""
         there = netlink.interfaces()
         for name in sorted({port.interface for port in self.network.ports}):
             if name not in there:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -44,6 +45,7 @@ _TCP = socket.IPPROTO_TCP
 _ONLINK = 4
 _TABLES = range(FORWARD_TABLES, RETURN_TABLES + 65_536)
 _TICK_NS = 64
+_DESTINATION_OFFSET, _PORT_OFFSET = 16, 22
 _MAX_SEGMENTS = 65_535
 
 tc_plugins.setdefault("bfifo", tc_plugins["pfifo"])  # same options; pyroute2 lacks it
@@ -314,8 +316,8 @@ def _most_segments(link: Any) -> int:
 
 
 def _burst_bytes(burst_ns: int, bytes_per_s: int) -> float:
-    """Bytes that pyroute2 turns back into just these ticks; half a tick up, because it rounds down."""
-    return bytes_per_s * (burst_ns + _TICK_NS / 2) / 1e9
+    """Bytes that pyroute2 turns back into this time; half a microsecond up, because it rounds down to one."""
+    return bytes_per_s * (burst_ns + 500) / 1e9
 
 
 def _address_number(address: str) -> int:
@@ -324,9 +326,9 @@ def _address_number(address: str) -> int:
 
 def _filter_keys(item: Filter) -> list[str]:
     """Matches on the IPv4 header, 20 bytes long: protocol TCP, destination, destination port."""
-    keys = [f"{_address_number(item.destination):#010x}/0xffffffff+16"]
+    keys = [f"{_address_number(item.destination):#010x}/0xffffffff+{_DESTINATION_OFFSET}"]
     if item.port is not None:
-        keys += ["0x45/0x4f+0", f"{_TCP:#04x}/0xff+9", f"{item.port:#06x}/0xffff+22"]
+        keys += ["0x45/0xff+0", f"{_TCP:#04x}/0xff+9", f"{item.port:#06x}/0xffff+{_PORT_OFFSET}"]
     return keys
 
 
@@ -353,15 +355,26 @@ def _read_filter(interface: str, message: Any) -> Filter | None:
     selector = None if options is None else options.get_attr("TCA_U32_SEL")
     if selector is None:
         return None
-    matches = {key["key_off"]: key["key_val"] for key in selector["keys"]}
-    port = matches.get(20)
+    matches = _read_keys(selector)
+    port = matches.get(_PORT_OFFSET)
     return Filter(
         interface=interface,
         priority=message["info"] >> 16,
-        destination=socket.inet_ntoa(matches.get(16, 0).to_bytes(4, "big")),
-        port=None if port is None else port & 0xFFFF,
+        destination=socket.inet_ntoa(matches.get(_DESTINATION_OFFSET, bytes(4))),
+        port=None if port is None else int.from_bytes(port[:2], "big"),
         minor=options.get_attr("TCA_U32_CLASSID") & 0xFFFF,
     )
+
+
+def _read_keys(selector: Any) -> dict[int, bytes]:
+    """The value of each match, by its offset in the packet.
+
+    From the raw bytes (struct tc_u32_key: mask, value, offset, mask of the offset): pyroute2 0.9 decodes
+    keys 4 bytes too early.
+    """
+    first = selector.offset + 20
+    raw = bytes(selector.data[first : first + 16 * selector["nkeys"]])
+    return {offset: value for _mask, value, offset, _ in struct.iter_unpack("=4s4sii", raw)}
 
 
 def _read_routes(messages: Iterable[Any], names: Mapping[int, str]) -> Iterable[Route]:

@@ -46,7 +46,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentLimit:
-    """The most segments in one offloaded packet of an interface, so that a thin class is not handed 64 KB at once."""
+    """The most segments in one offloaded packet of an interface: a thin class must not get 64 KB at once."""
 
     interface: str
     segments: int
@@ -107,7 +107,7 @@ class Fifo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Sends TCP packets for destination:port to a class; with port None, every IPv4 packet for destination."""
+    """Sends TCP packets for destination:port to a class; with port None, all IPv4 packets for destination."""
 
     interface: str
     priority: int

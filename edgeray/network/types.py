@@ -80,7 +80,8 @@ class LinkCounters:
 class NetworkCapabilities:
     """What this process may do to the network here, and what this kernel can.
 
-    net_admin: may change qdiscs, rules and routes in its own network namespace. namespaces: may make new ones.
+    net_admin: may change qdiscs, rules and routes in its own network namespace. namespaces: may make
+    new ones.
     htb, u32, bfifo, ip_rule_ports: the kernel's parts that shaping and routing need; None when there
     was no way to try. reasons: by name, why something is not there.
     """
