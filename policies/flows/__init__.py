@@ -1,0 +1,1 @@
+"""Routes and rates of flows on a shared network."""

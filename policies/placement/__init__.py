@@ -1,0 +1,1 @@
+"""Where each task of a job runs: one module a policy."""

@@ -1,0 +1,196 @@
+"""The working state of one decision: what runs, what is free, and the plans that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from policies.evaluate import PlacedJob, predict
+from policies.flows.graph import LOCAL, Floats, Graph, Route, Router
+from policies.flows.jrba import FlowDemand
+from policies.model import Decision, FlowId, Infeasible, JobId, Plan, RunningJob, Snapshot, Workload
+from policies.placement.demand import Demand, demand
+from policies.placement.reasons import Refusal
+
+SAME = 1e-9
+"""Plans whose numbers differ by less than this (relatively) are the same plan."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Placed:
+    """A job with devices: one that runs (plan says how) or one that this decision places.
+
+    placement: device of each task. routes: of each flow, LOCAL on one device. rates_bps: of each flow.
+    """
+
+    demand: Demand
+    placement: tuple[int, ...]
+    routes: list[Route]
+    rates_bps: Floats
+    granted_per_s: float | None = None
+    plan: Plan | None = None
+
+    @property
+    def flows(self) -> list[FlowDemand]:
+        """The flows as devices and bits, in the job's order."""
+        asked = self.demand
+        return [
+            FlowDemand(source=self.placement[a], target=self.placement[b], bits=bits)
+            for a, b, bits in zip(asked.producers, asked.consumers, asked.bits, strict=True)
+        ]
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """total_bytes, free_bytes: memory of each device, all and left. jobs: those that run,
+    then those placed here.
+    stranded: running jobs that use a device or link that is gone; they keep their memory and their plan.
+    """
+
+    snapshot: Snapshot
+    policy: str
+    graph: Graph
+    router: Router
+    total_bytes: Floats
+    free_bytes: Floats
+    jobs: list[Placed] = field(default_factory=list)
+    stranded: list[RunningJob] = field(default_factory=list)
+    infeasible: dict[JobId, Infeasible] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, policy: str) -> State:
+        graph = Graph.of(snapshot.network)
+        memory = np.array([float(snapshot.network.devices[device].memory_bytes) for device in graph.devices])
+        state = cls(
+            snapshot=snapshot,
+            policy=policy,
+            graph=graph,
+            router=Router(graph),
+            total_bytes=memory,
+            free_bytes=memory.copy(),
+        )
+        for running in snapshot.running:
+            state._resume(running)
+        return state
+
+    def demand(self, workload: Workload) -> Demand:
+        return demand(workload, self.snapshot.network, self.graph)
+
+    def _resume(self, running: RunningJob) -> None:
+        plan, job = running.plan, running.workload.job
+        asked = self.demand(running.workload)
+        devices = [self.graph.index.get(plan.placement[task.id]) for task in job.tasks]
+        for device, needed in zip(devices, asked.memory_bytes, strict=True):
+            if device is not None:
+                self.free_bytes[device] -= needed
+        routes = [self.graph.route(plan.routes.get(flow.id, ())) for flow in job.flows]
+        kept = [route for route in routes if route is not None]
+        placed = tuple(device for device in devices if device is not None)
+        if len(placed) < len(devices) or len(kept) < len(routes) or asked.problems:
+            self.stranded.append(running)
+            return
+        rates = np.array([plan.rates_bps.get(flow.id, 0.0) for flow in job.flows], dtype=np.float64)
+        self.jobs.append(
+            Placed(
+                demand=asked,
+                placement=placed,
+                routes=kept,
+                rates_bps=rates,
+                granted_per_s=plan.granted_per_s,
+                plan=plan,
+            )
+        )
+
+    def admit(self, asked: Demand, placement: Sequence[int]) -> Placed:
+        """Take a job in: its memory is held from here on; routes and rates are still to be set."""
+        for device, needed in zip(placement, asked.memory_bytes, strict=True):
+            self.free_bytes[device] -= needed
+        flows = len(asked.bits)
+        job = Placed(
+            demand=asked, placement=tuple(placement), routes=[LOCAL] * flows, rates_bps=np.zeros(flows)
+        )
+        self.jobs.append(job)
+        return job
+
+    def refuse(self, asked: Demand, refusal: Refusal) -> None:
+        job = asked.workload.job.id
+        self.infeasible[job] = Infeasible(job=job, reasons=refusal.reasons)
+
+    def strand_cut_off(self) -> None:
+        """Set aside the running jobs of which a flow has no way left (its links have lost their capacity)."""
+        for job in tuple(self.jobs):
+            cut = any(self.router.shortest(flow.source, flow.target) is None for flow in job.flows)
+            if cut and job.plan is not None:
+                self.jobs.remove(job)
+                self.stranded.append(RunningJob(workload=job.demand.workload, plan=job.plan))
+
+    def all_flows(self) -> list[FlowDemand]:
+        return [flow for job in self.jobs for flow in job.flows]
+
+    def set_flows(self, routes: Sequence[Route], rates_bps: Floats) -> None:
+        """Give all_flows their routes and rates."""
+        at = 0
+        for job in self.jobs:
+            count = len(job.demand.bits)
+            job.routes = list(routes[at : at + count])
+            job.rates_bps = np.array(rates_bps[at : at + count], dtype=np.float64)
+            job.granted_per_s = None
+            at += count
+
+    def decision(self) -> Decision:
+        """Plans of the jobs placed here, and of those that ran and whose plan is no longer the same."""
+        described = [self._describe(job) for job in self.jobs]
+        stranded = [
+            (run.workload, run.plan.placement, run.plan.routes, run.plan.rates_bps, run.plan.granted_per_s)
+            for run in self.stranded
+        ]
+        predicted = predict(self.snapshot.network, [*described, *stranded])
+        plans = {}
+        for job, (workload, placement, routes, rates, granted), (throughput, bottleneck) in zip(
+            self.jobs, described, predicted[: len(described)], strict=True
+        ):
+            plan = Plan(
+                job=workload.job.id,
+                policy=self.policy,
+                placement=placement,
+                routes=routes,
+                rates_bps=rates,
+                throughput_per_s=throughput,
+                bottleneck=bottleneck,
+                granted_per_s=granted,
+            )
+            if job.plan is None or not _same(job.plan, plan):
+                plans[plan.job] = plan
+        return Decision(plans=plans, infeasible=dict(self.infeasible))
+
+    def _describe(self, job: Placed) -> PlacedJob:
+        work, names = job.demand.workload.job, self.graph.devices
+        placement = {task.id: names[device] for task, device in zip(work.tasks, job.placement, strict=True)}
+        routes = {
+            flow.id: self.graph.names(route) for flow, route in zip(work.flows, job.routes, strict=True)
+        }
+        rates = {
+            flow.id: float(rate)
+            for flow, route, rate in zip(work.flows, job.routes, job.rates_bps, strict=True)
+            if route.links
+        }
+        return job.demand.workload, placement, routes, rates, job.granted_per_s
+
+
+def _same(old: Plan, new: Plan) -> bool:
+    def close(a: float | None, b: float | None) -> bool:
+        return a == b or (a is not None and b is not None and abs(a - b) <= SAME * max(abs(a), abs(b)))
+
+    def same_rates(a: Mapping[FlowId, float], b: Mapping[FlowId, float]) -> bool:
+        return a.keys() == b.keys() and all(close(a[flow], b[flow]) for flow in a)
+
+    return (
+        dict(old.placement) == dict(new.placement)
+        and dict(old.routes) == dict(new.routes)
+        and same_rates(old.rates_bps, new.rates_bps)
+        and close(old.throughput_per_s, new.throughput_per_s)
+        and close(old.granted_per_s, new.granted_per_s)
+        and old.bottleneck == new.bottleneck
+    )
