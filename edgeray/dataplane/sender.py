@@ -1,0 +1,249 @@
+"""The producer's end of a flow (see flow.py)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import zmq
+
+from edgeray.dataplane.codec import encode
+from edgeray.dataplane.messages import (
+    BROKEN,
+    END,
+    ENDED,
+    HEADER,
+    HELLO,
+    ITEM,
+    MAGIC,
+    TAKEN,
+    TICK_S,
+    VERSION,
+    flow_socket,
+    message,
+)
+from edgeray.dataplane.peer import ConnectWatch
+from edgeray.dataplane.security import FlowSecurity
+from edgeray.errors import FlowError
+
+_RETRY_S = 0.05
+
+
+class FlowSender:
+    """One thread sends; close(), pace() and the counters are safe from any thread.
+
+    It may be made before the receiver is bound: it retries for connect_timeout_s and then fails. A peer
+    that went, or that answers nothing to TCP for peer_timeout_s, makes send() and finish() raise FlowError.
+
+    send() hands the value over: its large buffers go out from where they lie, so nobody may write to them
+    afterwards. With copy=True they are copied first, for producers that use their arrays again.
+
+    security=None turns encryption and authentication off; only for loopback and measurements.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        *,
+        security: FlowSecurity | None,
+        max_items: int,
+        max_bytes: int,
+        pacing_bps: float | None = None,
+        name: str = "",
+        copy: bool = False,
+        connect_timeout_s: float = 30.0,
+        peer_timeout_s: float = 10.0,
+    ) -> None:
+        if max_items < 1 or max_bytes < 1:
+            raise ValueError(f"expected max_items and max_bytes of at least 1: {max_items}, {max_bytes}")
+        self.name = f"flow {name} to {address}:{port}" if name else f"flow to {address}:{port}"
+        self.items = 0
+        self.payload_bytes = 0
+        self._taken_items = 0
+        self._taken_bytes = 0
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._copy = copy
+        self._pacing_bps = pacing_bps
+        self._connect_timeout_s = connect_timeout_s
+        self._connect_by_s = time.monotonic() + connect_timeout_s
+        self._look_at_s = 0.0
+        self._end_sent = False
+        self._end_taken = False
+        self._broken = ""
+        self._failure = ""
+        self._closing = False
+        self._lock = threading.Lock()
+        self._connect(f"tcp://{address}:{port}", security, peer_timeout_s)
+
+    def _connect(self, endpoint: str, security: FlowSecurity | None, peer_timeout_s: float) -> None:
+        self._socket = flow_socket(peer_timeout_s)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, int(_RETRY_S * 1000))
+        if security is not None:
+            if security.client_secret is None:
+                raise FlowError(f"{self.name}: the keys lack client_secret: they are the receiver's")
+            self._socket.curve_serverkey = security.server_public.encode()
+            self._socket.curve_publickey = security.client_public.encode()
+            self._socket.curve_secretkey = security.client_secret.encode()
+        self._watch = ConnectWatch(self._socket)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._watch.monitor, zmq.POLLIN)
+        self._socket.connect(endpoint)
+        self._socket.send(message(HELLO, number=VERSION, first=self._max_items, second=self._max_bytes))
+
+    @property
+    def queued(self) -> int:
+        """Items sent that receive() has not returned, as far as told: up to half a window too many."""
+        return self.items - self._taken_items
+
+    @property
+    def connected(self) -> bool:
+        return self._watch.established and not self._watch.lost
+
+    def pace(self, rate_bps: float | None) -> None:
+        """Let the kernel pace this flow's TCP socket (where tc is not in force); None lifts it.
+
+        Takes effect at the next item or tick of the sending thread.
+        """
+        self._pacing_bps = rate_bps
+        self._look_at_s = 0.0
+
+    def send(self, item: int, value: Any, *, created_s: float, stop: threading.Event | None = None) -> bool:
+        """Send an item; blocks while the flow is full. False when stop was set or the flow was closed.
+
+        Raises FlowError when the peer is gone or refuses us, when item is not the next number, and when
+        the value cannot be pickled.
+        """
+        with self._lock:
+            if item != self.items or self._end_sent:
+                raise FlowError(f"{self.name}: item {item} given to send, expected item {self.items}")
+            frames = self._encode(item, value)
+            if (
+                item - self._taken_items >= self._max_items
+                or self.payload_bytes - self._taken_bytes >= self._max_bytes
+                or time.monotonic() >= self._look_at_s
+                or self._closing
+            ) and not self._wait_for(self._has_room, stop):
+                return False
+            head = frames[0]
+            further = len(frames) - 1
+            head = HEADER.pack(MAGIC, ITEM, further, item, created_s, time.time()) + head
+            size = len(head) - HEADER.size
+            if further:
+                size += self._send_with(head, frames)
+            else:
+                self._socket.send(head)
+            self.items = item + 1
+            self.payload_bytes += size
+            return True
+
+    def _send_with(self, head: bytes, frames: list[Any]) -> int:
+        """Send head and then frames[1:]; the large ones from where they lie. Returns their bytes."""
+        last = len(frames) - 1
+        size = 0
+        self._socket.send(head, zmq.SNDMORE)
+        for at in range(1, last + 1):
+            size += len(frames[at])
+            self._socket.send(frames[at], 0 if at == last else zmq.SNDMORE, copy=self._copy)
+        return size
+
+    def finish(self, items: int, *, stop: threading.Event | None = None) -> bool:
+        """Send the end of the stream and wait until receive() returned it; then the flow is closed.
+
+        items: how many the stream had; the receiver checks it. False when stopped or closed before.
+        Raises FlowError as send() does.
+        """
+        with self._lock:
+            if self._end_taken:
+                return True
+            if not self._end_sent:
+                if not self._wait_for(lambda: True, stop):
+                    return False
+                self._socket.send(message(END, number=items))
+                self._end_sent = True
+            if not self._wait_for(lambda: self._end_taken, stop):
+                return False
+            self._release()
+            return True
+
+    def close(self) -> None:
+        """End the flow at once; without finish() the receiver sees it break. Idempotent."""
+        self._closing = True
+        with self._lock:
+            self._release()
+
+    def _release(self) -> None:
+        self._closing = True
+        if not self._socket.closed:
+            self._watch.close()
+            self._socket.close()
+
+    def _encode(self, item: int, value: Any) -> list[Any]:
+        try:
+            return encode(value)
+        except Exception as error:  # pickling runs the classes' own code: it can raise anything
+            raise FlowError(
+                f"{self.name}: item {item}, a {type(value).__name__}, cannot be sent: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _has_room(self) -> bool:
+        return (
+            self.items - self._taken_items < self._max_items
+            and self.payload_bytes - self._taken_bytes < self._max_bytes
+            and self._watch.paced_bps == self._pacing_bps
+        )
+
+    def _wait_for(self, condition: Callable[[], bool], stop: threading.Event | None) -> bool:
+        """Until condition holds: True; stop or close(): False; a failure: FlowError."""
+        while True:
+            if self._failure:
+                raise FlowError(self._failure)
+            if self._closing or (stop is not None and stop.is_set()):
+                return False
+            self._look()
+            if condition():
+                return True
+            self._poller.poll(int(TICK_S * 1000))
+
+    def _look(self) -> None:
+        """Take in what the receiver told and what became of the connection."""
+        self._look_at_s = time.monotonic() + TICK_S
+        self._watch.pace(self._pacing_bps)
+        self._watch.update()
+        while self._socket.poll(0):
+            self._hear(self._socket.recv())
+        if self._end_taken:
+            return  # what became of the connection afterwards is of no interest
+        if self._broken:
+            self._fail(f"the receiver gave up: {self._broken}")
+        if self._watch.refused:
+            self._fail("the receiver refused us: not the key that it was told to let in")
+        if self._watch.lost:
+            self._fail("the receiver went away")
+        if not self._watch.established and time.monotonic() > self._connect_by_s:
+            self._fail(f"no connection within {self._connect_timeout_s:g} s: {self._watch.last_failure}")
+
+    def _hear(self, told: bytes) -> None:
+        if len(told) < HEADER.size or told[0] != MAGIC:
+            self._fail("a message that is none of a flow's came back")
+        _, kind, _, items, size, _ = HEADER.unpack_from(told)
+        if kind == TAKEN:
+            self._taken_items = items
+            self._taken_bytes = int(size)
+        elif kind == ENDED:
+            self._taken_items = self.items
+            self._taken_bytes = self.payload_bytes
+            self._end_taken = True
+        elif kind == BROKEN:
+            self._broken = told[HEADER.size :].decode("utf-8", "replace")
+
+    def _fail(self, why: str) -> NoReturn:
+        """Latch the failure and let the socket go, so that it does not connect again by itself."""
+        self._failure = f"{self.name}: {why}; {self.items} items sent, {self.queued} not known to be taken"
+        self._release()
+        raise FlowError(self._failure)
