@@ -1,0 +1,281 @@
+"""Ray around the plain classes: the one file where ray.remote is applied.
+
+scheduler   on the head; detached, restarted when it is killed
+node:<id>   one a device; detached, made by the scheduler when a device joins
+stages      one a job and device; owned by the node, so that they go when it goes
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
+
+from edgeray.errors import ClusterError, StageError
+from edgeray.network.manager import open_manager
+from edgeray.node.host import StageHost
+from edgeray.node.service import NodeService
+from edgeray.policy_names import policy_named
+from edgeray.profiler import ProfileStore
+from edgeray.scheduler.journal import Journal
+from edgeray.scheduler.service import TICK_S, SchedulerService, one_line
+from edgeray.telemetry.records import DeviceSample
+from edgeray.testbed import device_file
+from policies.model import DeviceId, JobId, Network
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "edgeray"
+SCHEDULER = "scheduler"
+CALL_TIMEOUT_S = 60.0
+DEPLOY_TIMEOUT_S = 300.0
+LONG_CALLS = {"deploy": DEPLOY_TIMEOUT_S, "profile": 900.0, "prepare": DEPLOY_TIMEOUT_S}
+
+
+class _Remote:
+    """A plain class's interface over a Ray actor: every call blocks, with a limit, and raises in plain words."""
+
+    def __init__(self, actor: ActorHandle, what: str) -> None:
+        self._actor = actor
+        self._what = what
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._actor, name)
+        limit_s = None if name == "wait" else LONG_CALLS.get(name, CALL_TIMEOUT_S)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return ray.get(method.remote(*args, **kwargs), timeout=limit_s)
+            except GetTimeoutError:
+                raise StageError(f"{self._what} did not answer {name} within {limit_s:.0f} s") from None
+            except RayActorError as error:
+                raise StageError(f"{self._what} died{_why(error)}") from None
+
+        return call
+
+
+class _RemoteStage(_Remote):
+    def kill(self) -> None:
+        ray.kill(self._actor, no_restart=True)
+
+
+def _why(error: RayActorError) -> str:
+    """What Ray knows of a death, in a few words."""
+    text = str(error)
+    if "OOM" in text or "out of memory" in text.lower():
+        return ": out of memory"
+    for line in text.splitlines():
+        if "exit" in line.lower() and "type" in line.lower():
+            return f": {line.strip()}"
+    return " (its process was killed or crashed; `edgeray logs` has what it printed)"
+
+
+class NodeActor:
+    """The node of the device that this process runs on."""
+
+    def __init__(self) -> None:
+        device = device_file.read(os.environ["EDGERAY_DEVICE_FILE"])
+        self._device = device
+        self._service = NodeService(
+            DeviceId(device.device),
+            address=device.address,
+            cpus=device.cpus,
+            output_root=Path(os.environ["EDGERAY_OUTPUT_ROOT"]),
+            network=open_manager(device.network, device.takeover),
+            launch=self._launch,
+            reports=_SchedulerReports(),
+        )
+        self._service.reset()
+
+    def address(self) -> str:
+        return self._device.address
+
+    def watch(self) -> None:
+        """Sample until the scheduler is gone. Never returns while all is well: its caller waits on it."""
+        self._service.monitor_forever()
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self._service, method)(*args, **kwargs)
+
+    def _launch(self, job: JobId, package: str | None) -> _RemoteStage:
+        options: dict[str, Any] = {
+            "num_cpus": 0,
+            "resources": {f"device:{self._device.device}": 0.001},
+            "max_concurrency": 8,
+            "max_restarts": 0,
+        }
+        if package is not None:
+            options["runtime_env"] = {"working_dir": package}
+        actor = ray.remote(StageHost).options(**options).remote()
+        return _RemoteStage(actor, f"the stage of {job} on {self._device.device}")
+
+
+class _RemoteNode:
+    """NodeHandle over a NodeActor."""
+
+    def __init__(self, actor: ActorHandle, device: DeviceId) -> None:
+        self._remote = _Remote(actor, f"the node of {device}")
+        self._actor = actor
+        self._device = device
+
+    def __getattr__(self, name: str) -> Any:
+        limit_s = LONG_CALLS.get(name, CALL_TIMEOUT_S)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return ray.get(self._actor.call.remote(name, *args, **kwargs), timeout=limit_s)
+            except GetTimeoutError:
+                raise ClusterError(f"{self._device} did not answer {name} within {limit_s:.0f} s") from None
+            except RayActorError:
+                raise ClusterError(f"the node of {self._device} died") from None
+
+        return call
+
+
+class _SchedulerReports:
+    """Reports of a node to the scheduler."""
+
+    def __init__(self) -> None:
+        self._pending: Any = None
+
+    def stage_ended(self, job: JobId, device: DeviceId, error: str | None) -> None:
+        ray.get(_scheduler().call.remote("stage_ended", job, device, error), timeout=CALL_TIMEOUT_S)
+
+    def telemetry(self, sample: DeviceSample) -> None:
+        """Fire and forget, one under way at a time; a scheduler that is being restarted is waited for."""
+        try:
+            if self._pending is not None:
+                done, _ = ray.wait([self._pending], timeout=0)
+                if not done:
+                    return
+                ray.get(self._pending)
+            self._pending = _scheduler().call.remote("telemetry", sample)
+        except ActorUnavailableError:
+            self._pending = None
+        except (ActorDiedError, ValueError) as error:
+            raise ConnectionError(str(error)) from error
+
+
+def _scheduler() -> ActorHandle:
+    return ray.get_actor(SCHEDULER, namespace=NAMESPACE)
+
+
+class SchedulerActor:
+    """The scheduler, and the thread that finds nodes."""
+
+    def __init__(self, network: Network, state_root: str) -> None:
+        self._network = network
+        self._service = SchedulerService(
+            network,
+            policy_named=policy_named,
+            profiles=ProfileStore(),
+            journal=Journal(Path(state_root) / "jobs.jsonl"),
+        )
+        self._watched: dict[DeviceId, Any] = {}
+        threading.Thread(target=self._look_after_nodes, name="nodes", daemon=True).start()
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self._service, method)(*args, **kwargs)
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def close(self) -> None:
+        """End all jobs, and leave every device's network as it was found."""
+        for device in tuple(self._watched):
+            try:
+                actor = ray.get_actor(f"node:{device}", namespace=NAMESPACE)
+                ray.get(actor.call.remote("close"), timeout=CALL_TIMEOUT_S)
+            except Exception as error:
+                log.warning("%s was not closed: %s", device, one_line(error))
+
+    def _look_after_nodes(self) -> None:
+        joining: dict[DeviceId, threading.Thread] = {}
+        while True:
+            try:
+                alive = _alive_devices()
+                for device in sorted(alive & set(self._network.devices)):
+                    thread = joining.get(device)
+                    if device not in self._watched and (thread is None or not thread.is_alive()):
+                        joining[device] = threading.Thread(target=self._join, args=(device,), daemon=True)
+                        joining[device].start()
+                self._drop_the_dead(alive)
+                self._service.tick()
+            except Exception:
+                log.exception("looking after nodes failed")
+            time.sleep(TICK_S)
+
+    def _join(self, device: DeviceId) -> None:
+        """Make the device's node actor, or take an earlier scheduler's over with nothing running on it."""
+        try:
+            actor = (
+                ray.remote(NodeActor)
+                .options(
+                    name=f"node:{device}",
+                    namespace=NAMESPACE,
+                    lifetime="detached",
+                    get_if_exists=True,
+                    num_cpus=0,
+                    resources={f"device:{device}": 0.001},
+                    max_concurrency=32,
+                    max_restarts=0,
+                )
+                .remote()
+            )
+            address = ray.get(actor.address.remote(), timeout=DEPLOY_TIMEOUT_S)
+            ray.get(actor.call.remote("reset"), timeout=DEPLOY_TIMEOUT_S)
+            self._watched[device] = actor.watch.remote()
+            self._service.node_joined(device, address, _RemoteNode(actor, device))
+        except Exception as error:
+            log.warning("device %s: no node yet: %s", device, one_line(error))
+
+    def _drop_the_dead(self, alive: set[DeviceId]) -> None:
+        for device, watch in tuple(self._watched.items()):
+            ended, _ = ray.wait([watch], timeout=0)
+            reason = (
+                "its raylet is gone" if device not in alive else "its node process ended" if ended else None
+            )
+            if reason is not None:
+                del self._watched[device]
+                self._service.node_lost(device, reason)
+
+
+def _alive_devices() -> set[DeviceId]:
+    found = set()
+    for node in ray.nodes():
+        if node["Alive"]:
+            found |= {DeviceId(r.partition(":")[2]) for r in node["Resources"] if r.startswith("device:")}
+    return found
+
+
+def start_scheduler(network: Network, head: DeviceId, state_root: str) -> ActorHandle:
+    """The cluster's scheduler: the one that runs, or a new one on the head device."""
+    return (
+        ray.remote(SchedulerActor)
+        .options(
+            name=SCHEDULER,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            resources={f"device:{head}": 0.001},
+            max_concurrency=64,
+            max_restarts=5,
+        )
+        .remote(network, state_root)
+    )
+
+
+def node_pids() -> Mapping[str, int]:
+    """Process ids of the scheduler and the nodes, for those who look into a fault."""
+    from ray.util.state import list_actors
+
+    return {str(a.name): int(a.pid) for a in list_actors(limit=1000) if a.name and a.state == "ALIVE"}

@@ -1,0 +1,1 @@
+"""The actor on each device: it launches stages, shapes the device's network, and reports what it measures."""

@@ -1,0 +1,226 @@
+"""The process around one stage: its CPU and memory group, its log, its flows. One a job and device."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from edgeray.dataplane import FlowReceiver, FlowSecurity, FlowSender
+from edgeray.errors import StageError
+from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_task
+from edgeray.node.measure import SinkWindow
+from edgeray.node.stage import Stage
+from edgeray.profiler.measure import TaskMeasurement, measure
+from edgeray.scheduler.effects import StagePlan
+from policies.model import FlowId, Job, TaskId
+
+FLOW_ITEMS = 4
+FLOW_BYTES = 8 * 2**20
+LOG_TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOrder:
+    """All that a stage process needs. self_paced: this device has no tc, so senders keep to their rates."""
+
+    plan: StagePlan
+    code: Mapping[TaskId, TaskCode]
+    security: Mapping[FlowId, FlowSecurity]
+    address: str
+    output_dir: str
+    working_dir: str | None
+    self_paced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileOrder:
+    """Measure a whole job on this device. cpus: the device's own; below one core the process is capped."""
+
+    job: Job
+    code: Mapping[TaskId, TaskCode]
+    output_dir: str
+    working_dir: str | None
+    cpus: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCounters:
+    """Cumulative counts of one stage. tasks: (items, busy_s, waiting, dropped, recent latencies' p50, p95)."""
+
+    at_s: float
+    pid: int
+    cpu_s: float
+    memory_bytes: int
+    tasks: Mapping[TaskId, tuple[int, float, int, int, float | None, float | None]]
+    flows: Mapping[FlowId, tuple[int, int]]
+
+
+class StageHost:
+    """prepare → start → wait; stop, pace, counters and sink_windows at any time after prepare."""
+
+    def __init__(self) -> None:
+        self._stage: Stage | None = None
+        self._senders: dict[FlowId, FlowSender] = {}
+        self._receivers: dict[FlowId, FlowReceiver] = {}
+        self._order: StageOrder | None = None
+        self._process = psutil.Process()
+        self._ready = threading.Event()
+
+    def prepare(self, order: StageOrder) -> int:
+        """Load the tasks and open the flows; the process joins the device's stage group last, so that
+        imports and model loading do not crawl at an emulated device's speed. Returns the pid."""
+        self._order = order
+        output_dir = Path(order.output_dir)
+        output_dir.mkdir(parents=True, exist_ok=True)
+        redirect_output(output_dir / "stage.log")
+        if order.working_dir is not None:
+            add_import_folder(order.working_dir)
+        tasks = {task: load_task(task, order.code[task], output_dir) for task in order.plan.tasks}
+        for flow in order.plan.inflows:
+            self._receivers[flow.flow] = FlowReceiver(
+                order.address,
+                flow.port,
+                security=order.security.get(flow.flow),
+                max_items=FLOW_ITEMS,
+                max_bytes=FLOW_BYTES,
+                name=flow.flow,
+            )
+        enter_stage_group()
+        for out in order.plan.outflows:
+            self._senders[out.flow] = FlowSender(
+                out.address,
+                out.port,
+                security=order.security.get(out.flow),
+                max_items=FLOW_ITEMS,
+                max_bytes=FLOW_BYTES,
+                name=out.flow,
+                pacing_bps=out.rate_bps if order.self_paced else None,
+            )
+        self._stage = Stage(order.plan, tasks, order.code, self._senders, self._receivers)
+        return os.getpid()
+
+    def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement]:
+        """Measure every task of the job here, under the device's limits. Raises StageError."""
+        output_dir = Path(order.output_dir)
+        output_dir.mkdir(parents=True, exist_ok=True)
+        redirect_output(output_dir / "stage.log")
+        if order.working_dir is not None:
+            add_import_folder(order.working_dir)
+        tasks: dict[TaskId, LoadedTask] = {}
+        loaded_bytes: dict[TaskId, int] = {}
+        for task in order.job.tasks:
+            before = self._process.memory_info().rss
+            tasks[task.id] = load_task(task.id, order.code[task.id], output_dir)
+            loaded_bytes[task.id] = max(0, self._process.memory_info().rss - before)
+        capped = enter_stage_group() and order.cpus < 1
+        try:
+            return measure(order.job, tasks, loaded_bytes, capped=capped)
+        finally:
+            for loaded in tasks.values():
+                loaded.close()
+
+    def start(self) -> None:
+        self._running().start()
+        self._ready.set()
+
+    def wait(self) -> None:
+        """Block until the stage ends; raises what broke it."""
+        self._ready.wait()
+        self._running().wait()
+
+    def stop(self) -> None:
+        self._running().stop()
+        if not self._ready.is_set():  # it never started: nothing else would close the flows
+            for sender in self._senders.values():
+                sender.close()
+            for receiver in self._receivers.values():
+                receiver.close()
+            self._ready.set()
+
+    def pace(self, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None:
+        """New rates: of the sources, and of the flows where this device has no tc."""
+        self._running().pace(granted_per_s)
+        if self._order is not None and self._order.self_paced:
+            for flow, rate_bps in rates_bps.items():
+                if flow in self._senders:
+                    self._senders[flow].pace(rate_bps)
+
+    def counters(self) -> StageCounters:
+        stage = self._running()
+        times = self._process.cpu_times()
+        return StageCounters(
+            at_s=time.time(),
+            pid=os.getpid(),
+            cpu_s=times.user + times.system,
+            memory_bytes=self._process.memory_info().rss,
+            tasks={task: self._task_row(stage, task) for task in stage.plan.tasks},
+            flows={
+                flow: (end.items, end.payload_bytes)
+                for ends in (self._senders, self._receivers)
+                for flow, end in ends.items()
+            },
+        )
+
+    def sink_windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]:
+        return self._running().sink_window(from_s, to_s)
+
+    def _task_row(
+        self, stage: Stage, task: TaskId
+    ) -> tuple[int, float, int, int, float | None, float | None]:
+        counters = stage.counters()[task]
+        recent = sorted(tuple(counters.recent))
+        p50 = recent[len(recent) // 2] if recent else None
+        p95 = recent[min(len(recent) - 1, int(len(recent) * 0.95))] if recent else None
+        return counters.items, counters.busy_s, stage.waiting(task), counters.dropped, p50, p95
+
+    def _running(self) -> Stage:
+        if self._stage is None:
+            raise StageError("the stage has not been prepared")
+        return self._stage
+
+
+def enter_stage_group() -> bool:
+    """Move this process into its device's CPU and memory limits; False where the device has none."""
+    paths = [path for path in os.environ.get("EDGERAY_STAGE_CGROUP", "").split(os.pathsep) if path]
+    for path in paths:
+        Path(path).write_text(str(os.getpid()))
+    return bool(paths)
+
+
+def redirect_output(path: Path) -> None:
+    """Send what the process prints (Python and C alike) and logs to a file that `edgeray logs` reads."""
+    file = path.open("a", buffering=1, encoding="utf-8", errors="replace")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)
+    logging.basicConfig(
+        stream=file, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+
+
+def log_tail(output_dir: Path, max_bytes: int = LOG_TAIL_BYTES) -> str:
+    """The end of a stage's log; "" when there is none."""
+    path = output_dir / "stage.log"
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - max_bytes))
+        return file.read().decode("utf-8", errors="replace")
+
+
+def describe_output(output_dir: Path) -> dict[str, Any]:
+    """Result files of a job on this device: name to size in bytes, the log left out."""
+    if not output_dir.is_dir():
+        return {}
+    files = sorted(p for p in output_dir.rglob("*") if p.is_file() and p.name != "stage.log")
+    return {str(path): path.stat().st_size for path in files}

@@ -1,0 +1,255 @@
+"""The node: what runs on each device on the scheduler's behalf. Knows no Ray; actors.py puts Ray around it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from edgeray.errors import EdgeRayError
+from edgeray.network.manager import NetworkManager
+from edgeray.network.types import FlowRule
+from edgeray.node.code import TaskCode
+from edgeray.node.host import ProfileOrder, StageCounters, StageOrder, describe_output, log_tail
+from edgeray.node.measure import SinkWindow
+from edgeray.node.monitor import DeviceMonitor
+from edgeray.profiler.measure import TaskMeasurement
+from edgeray.telemetry.records import DeviceSample
+from policies.model import DeviceId, FlowId, Job, JobId, TaskId
+
+log = logging.getLogger(__name__)
+
+SAMPLE_PERIOD_S = 1.0
+
+
+class StageHandle(Protocol):
+    """A stage process as the node sees it; calls block, and raise when the process is gone."""
+
+    def prepare(self, order: StageOrder) -> int: ...
+    def start(self) -> None: ...
+    def wait(self) -> None: ...
+    def stop(self) -> None: ...
+    def pace(self, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None: ...
+    def counters(self) -> StageCounters: ...
+    def sink_windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]: ...
+    def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement]: ...
+    def kill(self) -> None: ...
+
+
+class Reports(Protocol):
+    """Where the node reports to; raises ConnectionError when the scheduler is gone for good."""
+
+    def stage_ended(self, job: JobId, device: DeviceId, error: str | None) -> None: ...
+    def telemetry(self, sample: DeviceSample) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCounters:
+    """Cumulative counters of one device at one moment; flow and link bytes are the kernel's."""
+
+    device: DeviceId
+    at_s: float
+    flow_bytes: Mapping[str, int]
+    link_bytes: Mapping[str, tuple[int, int]]
+    stages: Mapping[JobId, StageCounters]
+    cpu_s: float
+    memory_bytes: int
+
+
+class NodeService:
+    """Launches and ends stages, applies the device's flow rules, samples once a second."""
+
+    def __init__(
+        self,
+        device: DeviceId,
+        *,
+        address: str,
+        cpus: float,
+        output_root: Path,
+        network: NetworkManager,
+        launch: Callable[[JobId, str | None], StageHandle],
+        reports: Reports,
+    ) -> None:
+        self._device = device
+        self._address = address
+        self._cpus = cpus
+        self._output_root = output_root
+        self._network = network
+        self._launch = launch
+        self._reports = reports
+        self._stages: dict[JobId, StageHandle] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._monitor = DeviceMonitor(device, cpus, network)
+
+    @property
+    def enforcement(self) -> str:
+        return self._network.enforcement
+
+    # Orders
+
+    def apply_network(self, rules: Sequence[FlowRule]) -> None:
+        """Make these the device's flow rules. Raises NetworkApplyError; then the old ones stand."""
+        self._network.apply(rules)
+
+    def deploy(self, order: StageOrder, package: str | None) -> None:
+        """Launch the process of a stage and load its tasks. Raises StageError when its code cannot be set up."""
+        job = order.plan.job
+        order = replace(
+            order,
+            output_dir=str(self.output_dir(job)),
+            self_paced=self._network.enforcement == "pacing",
+        )
+        handle = self._launch(job, package)
+        with self._lock:
+            self._stages[job] = handle
+        try:
+            handle.prepare(order)
+        except BaseException:
+            self._forget(job)
+            handle.kill()
+            raise
+
+    def start_stage(self, job: JobId) -> None:
+        """Start a deployed stage; its end is reported when it comes."""
+        handle = self._stages[job]
+        handle.start()
+        threading.Thread(target=self._watch, args=(job, handle), name=f"watch {job}", daemon=True).start()
+
+    def stop_stage(self, job: JobId, timeout_s: float = 10.0) -> None:
+        """End a stage: it gets timeout_s to close its tasks, then its process is killed. Unknown jobs are fine."""
+        handle = self._stages.get(job)
+        if handle is None:
+            return
+        killer = threading.Timer(timeout_s, handle.kill)
+        killer.daemon = True
+        killer.start()
+        try:
+            handle.stop()
+            handle.wait()
+        except Exception as error:
+            log.info("stage of %s ended while it was stopped: %s", job, error)
+        finally:
+            killer.cancel()
+            handle.kill()
+            self._forget(job)
+
+    def pace_stage(self, job: JobId, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None:
+        handle = self._stages.get(job)
+        if handle is not None:
+            handle.pace(granted_per_s, rates_bps)
+
+    def profile(
+        self, job: Job, code: Mapping[TaskId, TaskCode], package: str | None
+    ) -> dict[TaskId, TaskMeasurement]:
+        """Measure a job on this device in a process of its own. Raises StageError."""
+        name = JobId(f"{job.id}-profile")
+        handle = self._launch(name, package)
+        try:
+            return handle.profile(
+                ProfileOrder(
+                    job=job,
+                    code=code,
+                    output_dir=str(self.output_dir(name)),
+                    working_dir=None,
+                    cpus=self._cpus,
+                )
+            )
+        finally:
+            handle.kill()
+
+    def reset(self) -> None:
+        """End every stage and remove every rule: what a new scheduler finds must be a clean device."""
+        for job in tuple(self._stages):
+            self.stop_stage(job)
+        self._network.apply(())
+
+    def close(self) -> None:
+        """reset, and leave the kernel's network as it was found."""
+        self._closed.set()
+        self.reset()
+        self._network.clear()
+
+    # Questions
+
+    def counters(self) -> NodeCounters:
+        flows = {name: c.bytes for name, c in self._network.flow_counters().items()}
+        links = {str(link): (c.bytes, c.control_bytes) for link, c in self._network.link_counters().items()}
+        stages = {job: counters for job, counters in self._stage_counters()}
+        return NodeCounters(
+            device=self._device,
+            at_s=time.time(),
+            flow_bytes=flows,
+            link_bytes=links,
+            stages=stages,
+            cpu_s=sum(c.cpu_s for c in stages.values()),
+            memory_bytes=sum(c.memory_bytes for c in stages.values()),
+        )
+
+    def sink_windows(self, job: JobId, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]:
+        handle = self._stages.get(job)
+        return {} if handle is None else handle.sink_windows(from_s, to_s)
+
+    def output_dir(self, job: JobId) -> Path:
+        return self._output_root / job
+
+    def logs(self, job: JobId) -> str:
+        return log_tail(self.output_dir(job))
+
+    def results(self, job: JobId) -> dict[str, Any]:
+        return describe_output(self.output_dir(job))
+
+    # Threads
+
+    def monitor_forever(self) -> None:
+        """Sample and report every second until the scheduler is gone; then end everything here."""
+        while not self._closed.wait(SAMPLE_PERIOD_S):
+            try:
+                self._reports.telemetry(self._monitor.sample(tuple(self._stage_counters())))
+            except ConnectionError:
+                log.error("the scheduler is gone: ending all stages on %s", self._device)
+                self.reset()
+                return
+            except (EdgeRayError, OSError, psutil.Error) as error:
+                log.warning("no sample this second: %s", error)
+
+    def _watch(self, job: JobId, handle: StageHandle) -> None:
+        error: str | None = None
+        try:
+            handle.wait()
+        except Exception as raised:
+            error = _one_line(raised)
+        if self._stages.get(job) is not handle or self._closed.is_set():
+            return  # it was stopped: whoever stopped it reports
+        handle.kill()
+        self._forget(job)
+        self._reports.stage_ended(job, self._device, error)
+
+    def _stage_counters(self) -> Sequence[tuple[JobId, StageCounters]]:
+        rows = []
+        for job, handle in tuple(self._stages.items()):
+            try:
+                rows.append((job, handle.counters()))
+            except Exception as error:
+                log.debug("no counters of %s: %s", job, error)
+        return rows
+
+    def _forget(self, job: JobId) -> None:
+        with self._lock:
+            self._stages.pop(job, None)
+
+
+def _one_line(error: BaseException) -> str:
+    """What broke, without the traceback: that is in the stage's log."""
+    cause = getattr(error, "cause", None)  # Ray wraps what a remote call raised
+    told = cause if isinstance(cause, BaseException) else error
+    if isinstance(told, EdgeRayError):
+        return str(told)
+    lines = [line for line in str(told).strip().splitlines() if line.strip()]
+    return f"{type(told).__name__}: {lines[0] if lines else ''}".strip()

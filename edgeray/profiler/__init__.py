@@ -1,0 +1,6 @@
+"""Seconds per item, bytes per output and peak memory of each task, per device type."""
+
+from edgeray.profiler.measure import TaskMeasurement, measure
+from edgeray.profiler.store import ProfileStore, merge
+
+__all__ = ["ProfileStore", "TaskMeasurement", "measure", "merge"]

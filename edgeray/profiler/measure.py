@@ -1,0 +1,141 @@
+"""Run real items through the real DAG on one device, and say what each task took."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from edgeray.dataplane.codec import encode, wire_bytes
+from edgeray.errors import StageError
+from edgeray.node.code import LoadedTask, iterate
+from policies.model import Job, TaskId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMeasurement:
+    """One task on one device type. seconds_*: per item under the device's CPU limit; plans use the mean, because
+    throughput is a mean. output_bytes: on the wire, mean. memory_bytes: what loading and running the task added
+    to the process at most. items: measured ones.
+    """
+
+    task: TaskId
+    seconds_mean: float
+    seconds_median: float
+    seconds_p95: float
+    output_bytes: float
+    memory_bytes: float
+    items: int
+
+
+@dataclass(slots=True)
+class _Rows:
+    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    output_bytes: list[int] = field(default_factory=list)
+    growth_bytes: int = 0
+
+
+def measure(
+    job: Job,
+    tasks: Mapping[TaskId, LoadedTask],
+    loaded_bytes: Mapping[TaskId, int],
+    *,
+    warmup: int = 2,
+    items: int = 30,
+    min_items: int = 8,
+    budget_s: float = 12.0,
+    capped: bool = False,
+) -> dict[TaskId, TaskMeasurement]:
+    """Push items through the DAG one by one, in topological order, until items or the time budget are used up.
+
+    The first warmup items are left out; at least min_items are measured, however long they take.
+    capped: the process runs under a CPU quota below one core. The kernel then stops whichever task happens
+    to be running when the slice is used up, so an item's wall time is divided among its tasks by the CPU
+    time they used. loaded_bytes: what loading each task added.
+
+    Raises StageError when a task fails or the source gives no item.
+    """
+    rows = {task.id: _Rows() for task in job.tasks}
+    sources = {task.id: iterate(tasks[task.id]) for task in job.sources}
+    process = psutil.Process()
+    began = time.monotonic()
+    done = 0
+    while done < warmup + items:
+        measured = done - warmup
+        if measured >= min_items and time.monotonic() - began > budget_s:
+            break
+        try:
+            _one_item(job, tasks, sources, rows, process, keep=done >= warmup)
+        except StopIteration:
+            break
+        done += 1
+    if done <= warmup:
+        raise StageError(f"the source gave {done} items; profiling needs more than {warmup}")
+    return {task: _summarise(task, loaded_bytes.get(task, 0), rows, capped) for task in rows}
+
+
+def _one_item(
+    job: Job,
+    tasks: Mapping[TaskId, LoadedTask],
+    sources: Mapping[TaskId, Any],
+    rows: Mapping[TaskId, _Rows],
+    process: psutil.Process,
+    *,
+    keep: bool,
+) -> None:
+    values: dict[TaskId, Any] = {}
+    for task in job.tasks:
+        inputs = [values[flow.producer] for flow in job.inputs(task.id)]
+        memory_before = process.memory_info().rss
+        wall, cpu = time.perf_counter(), time.process_time()
+        values[task.id] = _call(task.id, tasks, sources, inputs)
+        wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+        row = rows[task.id]
+        row.growth_bytes = max(row.growth_bytes, process.memory_info().rss - memory_before)
+        if keep:
+            row.wall_s.append(wall_s)
+            row.cpu_s.append(cpu_s)
+            row.output_bytes.append(wire_bytes(encode(values[task.id])))
+
+
+def _call(
+    task: TaskId, tasks: Mapping[TaskId, LoadedTask], sources: Mapping[TaskId, Any], inputs: list[Any]
+) -> Any:
+    try:
+        if task in sources:
+            return next(sources[task])
+        return tasks[task].call(*inputs)
+    except StopIteration:
+        raise
+    except Exception as error:
+        raise StageError(
+            f"task {task} raised {type(error).__name__} while it was profiled: {error}"
+        ) from error
+
+
+def _summarise(
+    task: TaskId, loaded_bytes: int, rows: Mapping[TaskId, _Rows], capped: bool
+) -> TaskMeasurement:
+    row = rows[task]
+    seconds = row.wall_s
+    if capped:
+        item_cpu_s = [sum(values) for values in zip(*(r.cpu_s for r in rows.values()), strict=True)]
+        item_wall_s = [sum(values) for values in zip(*(r.wall_s for r in rows.values()), strict=True)]
+        # Mean slow-down over all items: a single item may have begun with a full slice or with none.
+        slow_down = sum(item_wall_s) / max(sum(item_cpu_s), 1e-9)
+        seconds = [cpu_s * slow_down for cpu_s in row.cpu_s]
+    ordered = sorted(seconds)
+    return TaskMeasurement(
+        task=task,
+        seconds_mean=statistics.fmean(ordered),
+        seconds_median=statistics.median(ordered),
+        seconds_p95=ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))],
+        output_bytes=statistics.fmean(row.output_bytes),
+        memory_bytes=float(loaded_bytes + row.growth_bytes),
+        items=len(ordered),
+    )

@@ -1,0 +1,1 @@
+"""The scheduler: state.py decides (pure), service.py carries out."""

@@ -1,0 +1,91 @@
+"""What can happen to the scheduler. Every event carries its time; the state never asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.model import DeviceId, JobId, Profile, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSubmitted(Event):
+    """lease_s: end the job when its submitter is not heard of for so long; None lets it live without one."""
+
+    job: JobId
+    workload: Workload
+    policy: str
+    needs_profile: bool
+    lease_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProfiled(Event):
+    job: JobId
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileFailed(Event):
+    job: JobId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceJoined(Event):
+    device: DeviceId
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLost(Event):
+    device: DeviceId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageDeployed(Event):
+    job: JobId
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEnded(Event):
+    """A stage is gone: it finished (error None), was stopped (error None) or broke."""
+
+    job: JobId
+    device: DeviceId
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkApplied(Event):
+    device: DeviceId
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRefused(Event):
+    device: DeviceId
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequested(Event):
+    job: JobId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRenewed(Event):
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked(Event):
+    pass

@@ -1,0 +1,33 @@
+"""A node as the scheduler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from edgeray.network.types import FlowRule
+from edgeray.node.code import TaskCode
+from edgeray.node.host import StageOrder
+from edgeray.node.measure import SinkWindow
+from edgeray.node.service import NodeCounters
+from edgeray.profiler.measure import TaskMeasurement
+from policies.model import FlowId, Job, JobId, TaskId
+
+
+class NodeHandle(Protocol):
+    """Calls block until the node has done what it was told, and raise when it could not or is gone."""
+
+    def apply_network(self, rules: Sequence[FlowRule]) -> None: ...
+    def deploy(self, order: StageOrder, package: str | None) -> None: ...
+    def start_stage(self, job: JobId) -> None: ...
+    def stop_stage(self, job: JobId) -> None: ...
+    def pace_stage(
+        self, job: JobId, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]
+    ) -> None: ...
+    def profile(
+        self, job: Job, code: Mapping[TaskId, TaskCode], package: str | None
+    ) -> dict[TaskId, TaskMeasurement]: ...
+    def counters(self) -> NodeCounters: ...
+    def sink_windows(self, job: JobId, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]: ...
+    def logs(self, job: JobId) -> str: ...
+    def results(self, job: JobId) -> dict[str, Any]: ...

@@ -1,0 +1,61 @@
+"""How far each job has come, from the nodes' samples."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgeray.telemetry.records import DeviceSample, TaskSample
+from policies.model import JobId, TaskId
+
+RATE_WINDOW_S = 10.0
+
+
+@dataclass(slots=True)
+class _TaskProgress:
+    items: int = 0
+    dropped: int = 0
+    recent: deque[tuple[float, float, int]] = field(default_factory=lambda: deque(maxlen=60))
+    last: TaskSample | None = None
+
+
+class Progress:
+    """Sums up samples: items and drops by task, and the rate over the last seconds."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[tuple[str, str], _TaskProgress] = {}
+
+    def add(self, sample: DeviceSample) -> None:
+        for stage in sample.stages:
+            for row in stage.tasks:
+                task = self._tasks.setdefault((stage.job, row.task), _TaskProgress())
+                task.items += row.items
+                task.dropped += row.dropped
+                task.recent.append((stage.at_s, stage.window_s, row.items))
+                task.last = row
+
+    def of(self, job: JobId, sinks: Sequence[TaskId]) -> dict[str, Any]:
+        """What a job's slowest sink has seen, and what all its sources dropped."""
+        rows = [self._tasks[key] for sink in sinks if (key := (job, sink)) in self._tasks]
+        dropped = sum(row.dropped for (name, _), row in self._tasks.items() if name == job)
+        if not rows:
+            return {"dropped": dropped}
+        slowest = min(rows, key=lambda row: row.items)
+        return {
+            "items": slowest.items,
+            "dropped": dropped,
+            "rate_per_s": _rate(slowest),
+            "latency_p50_s": slowest.last.latency_p50_s if slowest.last else None,
+            "latency_p95_s": slowest.last.latency_p95_s if slowest.last else None,
+        }
+
+
+def _rate(task: _TaskProgress) -> float:
+    if not task.recent:
+        return 0.0
+    newest_s = task.recent[-1][0]
+    rows = [row for row in task.recent if row[0] > newest_s - RATE_WINDOW_S]
+    span_s = sum(row[1] for row in rows)
+    return sum(row[2] for row in rows) / span_s if span_s > 0 else 0.0

@@ -1,0 +1,460 @@
+"""The scheduler's shell: carries the state's effects out on the nodes, and answers questions.
+
+Knows no Ray: nodes are handles whose calls block and raise. actors.py makes it a Ray actor.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from edgeray.dataplane.security import FlowSecurity, new_flow_security
+from edgeray.errors import BadInputError, EdgeRayError
+from edgeray.node.code import AppPackage
+from edgeray.node.host import StageOrder
+from edgeray.node.measure import SinkWindow
+from edgeray.node.service import NodeCounters
+from edgeray.profiler import ProfileStore, TaskMeasurement, merge
+from edgeray.scheduler import events as ev
+from edgeray.scheduler.effects import (
+    ApplyNetwork,
+    DeployStage,
+    Effect,
+    JobChanged,
+    PaceStage,
+    ProfileJob,
+    StagePlan,
+    StartStage,
+    StopStage,
+)
+from edgeray.scheduler.journal import Journal
+from edgeray.scheduler.nodes import NodeHandle
+from edgeray.scheduler.progress import Progress
+from edgeray.scheduler.state import SchedulerState
+from edgeray.scheduler.views import DeviceView, JobView, job_view
+from edgeray.telemetry.records import DeviceSample, as_json
+from policies.model import Device, DeviceId, FlowId, JobId, Network, Policy, TaskId, Workload
+
+log = logging.getLogger(__name__)
+
+SILENT_S = 20.0  # a node that has not reported for so long is lost; samples come every second
+TICK_S = 1.0
+
+
+class SchedulerService:
+    """One lock around the state; one worker thread a device, so that its orders stay in order."""
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        policy_named: Callable[[str], Policy],
+        profiles: ProfileStore,
+        journal: Journal,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._network = network
+        self._policy_named = policy_named
+        self._profiles = profiles
+        self._journal = journal
+        self._clock = clock
+        self._state = SchedulerState(network, policy_named)
+        self._lock = threading.RLock()
+        self._nodes: dict[DeviceId, NodeHandle] = {}
+        self._workers: dict[DeviceId, ThreadPoolExecutor] = {}
+        self._background = ThreadPoolExecutor(max_workers=8, thread_name_prefix="scheduler")
+        self._packages: dict[JobId, AppPackage] = {}
+        self._security: dict[JobId, dict[FlowId, FlowSecurity]] = {}
+        self._results: dict[JobId, dict[str, dict[str, int]]] = {}
+        self._samples: dict[DeviceId, DeviceSample] = {}
+        self._heard_s: dict[DeviceId, float] = {}
+        self._progress = Progress()
+        self._profiling = threading.Lock()
+        self._lost = self._name_the_lost()
+        self._count = len(journal.last())
+
+    # Jobs
+
+    def submit(self, package: AppPackage, policy: str, *, lease_s: float | None = None) -> JobId:
+        """Take a job in. Raises BadInputError for an unknown policy or a device that the cluster lacks."""
+        try:
+            self._policy_named(policy)
+        except ValueError as error:
+            raise BadInputError(str(error)) from error
+        self._check_devices(package)
+        with self._lock:
+            self._count += 1
+            job_id = JobId(f"{package.job.id}-{self._count}")
+            job = replace(package.job, id=job_id)
+            self._packages[job_id] = package
+        self._post(
+            ev.JobSubmitted(
+                at_s=self._clock(),
+                job=job_id,
+                workload=Workload(job=job),
+                policy=policy,
+                needs_profile=package.needs_profile,
+                lease_s=lease_s,
+            )
+        )
+        return job_id
+
+    def stop(self, job: JobId, reason: str = "stopped by its user") -> None:
+        """End a job. Raises BadInputError for an unknown one."""
+        self.job(job)
+        self._post(ev.StopRequested(at_s=self._clock(), job=job, reason=reason))
+
+    def renew(self, job: JobId) -> JobView:
+        """Tell that the submitter still lives; the job as it is now."""
+        self._post(ev.LeaseRenewed(at_s=self._clock(), job=job))
+        return self.job(job)
+
+    def jobs(self) -> list[JobView]:
+        """Every job since the scheduler started, and those that an earlier one lost."""
+        with self._lock:
+            known = [self._view(job) for job in self._state.jobs]
+        return [*self._lost.values(), *known]
+
+    def job(self, job: JobId) -> JobView:
+        if job in self._lost:
+            return self._lost[job]
+        with self._lock:
+            if job not in self._state.jobs:
+                known = ", ".join(sorted({*self._state.jobs, *self._lost})) or "none"
+                raise BadInputError(f"no job {job!r}; known jobs: {known}\n  remedy:   see `edgeray jobs`")
+            return self._view(job)
+
+    def logs(self, job: JobId) -> dict[str, Any]:
+        """The job's story, and the tail of what its stages printed, by device."""
+        view = self.job(job)
+        devices = sorted({d for d in (view.plan or {}).get("placement", {}).values()})
+        tails = {d: self._ask(DeviceId(d), lambda node: node.logs(job)) for d in devices}
+        return {"story": self._journal.story(job), "stages": {d: tail for d, tail in tails.items() if tail}}
+
+    # Profiles
+
+    def profile(self, package: AppPackage) -> dict[str, dict[TaskId, TaskMeasurement]]:
+        """Measurements by device type, from the store where they are known. Raises EdgeRayError when none can be had."""
+        self._check_devices(package)
+        with self._profiling:  # two at once would measure each other
+            return self._measure(package)
+
+    def _measure(self, package: AppPackage) -> dict[str, dict[TaskId, TaskMeasurement]]:
+        found: dict[str, dict[TaskId, TaskMeasurement]] = {}
+        missing: list[Device] = []
+        for device in self._one_device_a_type():
+            known = self._profiles.get(package.fingerprint, device)
+            if known is None:
+                missing.append(device)
+            else:
+                found[device.type] = known
+        refused: list[str] = []
+        running = {device: self._background.submit(self._profile_on, device, package) for device in missing}
+        for device, future in running.items():
+            try:
+                found[device.type] = future.result()
+                self._profiles.put(package.fingerprint, device, found[device.type])
+            except Exception as error:
+                refused.append(f"{device.type} (on {device.id}): {one_line(error)}")
+        if not found:
+            raise EdgeRayError("; ".join(refused) or "no device has joined the cluster")
+        for reason in refused:
+            log.warning("no profile of %s on type %s", package.app, reason)
+        return found
+
+    def _profile_on(self, device: Device, package: AppPackage) -> dict[TaskId, TaskMeasurement]:
+        return self._nodes[device.id].profile(package.job, package.code, package.working_dir)
+
+    def _one_device_a_type(self) -> list[Device]:
+        """Of each type the joined device with the smallest id, idle ones first."""
+        with self._lock:
+            busy = {d for r in self._state.jobs.values() if r.phase.placed for d in r.stages}
+            joined = [self._network.devices[d] for d in sorted(self._nodes)]
+        joined.sort(key=lambda d: (d.id in busy, d.id))
+        first: dict[str, Device] = {}
+        for device in joined:
+            first.setdefault(device.type, device)
+        return [first[kind] for kind in sorted(first)]
+
+    # Devices
+
+    def node_joined(self, device: DeviceId, address: str, node: NodeHandle) -> None:
+        """A node that was reset stands ready."""
+        with self._lock:
+            self._nodes[device] = node
+            self._workers[device] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"node {device}")
+            self._heard_s[device] = self._clock()
+        self._post(ev.DeviceJoined(at_s=self._clock(), device=device, address=address))
+
+    def node_lost(self, device: DeviceId, reason: str) -> None:
+        with self._lock:
+            if self._nodes.pop(device, None) is None:
+                return
+            worker = self._workers.pop(device)
+        worker.shutdown(wait=False, cancel_futures=True)
+        self._post(ev.DeviceLost(at_s=self._clock(), device=device, reason=reason))
+
+    def devices(self) -> list[DeviceView]:
+        now_s = self._clock()
+        with self._lock:
+            joined = dict(self._state.devices)
+            placed = [(r.id, tuple(r.stages)) for r in self._state.jobs.values() if r.phase.placed]
+        views = []
+        for device in self._network.devices.values():
+            sample = self._samples.get(device.id)
+            views.append(
+                DeviceView(
+                    device=device.id,
+                    type=device.type,
+                    cpus=device.cpus,
+                    memory_bytes=device.memory_bytes,
+                    address=joined.get(device.id),
+                    joined=device.id in joined,
+                    enforcement=sample.enforcement if sample else None,
+                    sample=as_json(sample) if sample else None,
+                    sample_age_s=now_s - self._heard_s[device.id] if sample else None,
+                    jobs=tuple(job for job, stages in placed if device.id in stages),
+                )
+            )
+        return views
+
+    def network(self) -> Network:
+        """The cluster as it was declared."""
+        return self._network
+
+    # Telemetry
+
+    def telemetry(self, sample: DeviceSample) -> None:
+        self._samples[DeviceId(sample.device)] = sample
+        self._heard_s[DeviceId(sample.device)] = self._clock()
+        self._progress.add(sample)
+
+    def stage_ended(self, job: JobId, device: DeviceId, error: str | None) -> None:
+        self._keep_results(job, device)
+        self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=error))
+
+    def counters(self) -> dict[DeviceId, NodeCounters]:
+        """Cumulative counters of every node, asked for at the same time."""
+        asked = {d: self._background.submit(node.counters) for d, node in tuple(self._nodes.items())}
+        found = {}
+        for device, future in asked.items():
+            try:
+                found[device] = future.result(timeout=30)
+            except Exception as error:
+                log.warning("no counters from %s: %s", device, one_line(error))
+        return found
+
+    def sink_windows(self, job: JobId, from_s: float, to_s: float) -> dict[TaskId, SinkWindow]:
+        """What left the job's sinks between two times."""
+        with self._lock:
+            record = self._state.jobs.get(job)
+            devices = sorted(record.stages) if record else []
+        windows: dict[TaskId, SinkWindow] = {}
+        for device in devices:
+            windows.update(self._ask(device, lambda node: node.sink_windows(job, from_s, to_s)) or {})
+        return windows
+
+    def tick(self) -> None:
+        """To be called every second: leases, and nodes that fell silent."""
+        now_s = self._clock()
+        self._post(ev.Ticked(at_s=now_s))
+        for device in tuple(self._nodes):
+            silent_s = now_s - self._heard_s.get(device, now_s)
+            if silent_s > SILENT_S:
+                self.node_lost(device, f"silent for {silent_s:.0f} s")
+
+    # Effects
+
+    def _post(self, event: ev.Event) -> None:
+        with self._lock:
+            try:
+                effects = self._state.handle(event)
+            except Exception as error:  # a policy that raises must not take the scheduler down
+                log.exception("event %s failed", event)
+                effects = self._blame(event, error)
+            for effect in effects:
+                self._dispatch(effect)
+
+    def _blame(self, event: ev.Event, error: Exception) -> list[Effect]:
+        waiting = [r.id for r in self._state.jobs.values() if not r.phase.ended and not r.phase.placed]
+        effects: list[Effect] = []
+        for job in waiting:
+            reason = f"the policy failed: {type(error).__name__}: {error}"
+            effects += self._state.handle(ev.ProfileFailed(at_s=event.at_s, job=job, reason=reason))
+            effects += self._state.handle(ev.StopRequested(at_s=event.at_s, job=job, reason=reason))
+        return effects
+
+    def _dispatch(self, effect: Effect) -> None:
+        match effect:
+            case JobChanged(job=job, phase=phase, detail=detail):
+                record = self._state.jobs[job]
+                self._journal.add(self._clock(), job, self._packages[job].app, record.policy, phase, detail)
+            case ProfileJob(job=job):
+                self._background.submit(self._profile_job, job)
+            case ApplyNetwork(device=device, version=version):
+                self._order(device, lambda node: self._apply(node, device, version, effect))
+            case DeployStage(device=device, stage=stage):
+                self._order(device, lambda node: self._deploy(node, device, stage))
+            case StartStage(device=device, job=job):
+                self._order(device, lambda node: self._start(node, device, job))
+            case PaceStage(device=device, job=job):
+                self._order(device, lambda node: node.pace_stage(job, effect.granted_per_s, effect.rates_bps))
+            case StopStage(device=device, job=job):
+                self._order(device, lambda node: self._stop_stage(node, device, job))
+
+    def _order(self, device: DeviceId, action: Callable[[NodeHandle], None]) -> None:
+        node, worker = self._nodes.get(device), self._workers.get(device)
+        if node is None or worker is None:
+            return  # it was lost: DeviceLost ends what waits for it
+
+        def run() -> None:
+            try:
+                action(node)
+            except Exception as error:
+                log.warning("order to %s failed: %s", device, one_line(error))
+
+        worker.submit(run)
+
+    def _apply(self, node: NodeHandle, device: DeviceId, version: int, effect: ApplyNetwork) -> None:
+        try:
+            node.apply_network(effect.rules)
+        except Exception as error:
+            self._post(
+                ev.NetworkRefused(at_s=self._clock(), device=device, version=version, reason=one_line(error))
+            )
+        else:
+            self._post(ev.NetworkApplied(at_s=self._clock(), device=device, version=version))
+
+    def _deploy(self, node: NodeHandle, device: DeviceId, stage: StagePlan) -> None:
+        package = self._packages[stage.job]
+        order = StageOrder(
+            plan=stage,
+            code={task: package.code[task] for task in stage.tasks},
+            security=self._keys_of(stage),
+            address=self._state.devices[device],
+            output_dir="",
+            working_dir=None,
+            self_paced=False,
+        )
+        try:
+            node.deploy(order, package.working_dir)
+        except Exception as error:
+            self._post(ev.StageEnded(at_s=self._clock(), job=stage.job, device=device, error=one_line(error)))
+        else:
+            self._post(ev.StageDeployed(at_s=self._clock(), job=stage.job, device=device))
+
+    def _start(self, node: NodeHandle, device: DeviceId, job: JobId) -> None:
+        try:
+            node.start_stage(job)
+        except Exception as error:
+            self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=one_line(error)))
+
+    def _stop_stage(self, node: NodeHandle, device: DeviceId, job: JobId) -> None:
+        try:
+            node.stop_stage(job)
+            self._keep_results(job, device)
+        finally:
+            self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=None))
+
+    def _profile_job(self, job: JobId) -> None:
+        try:
+            profile = merge(self.profile(self._packages[job]))
+        except Exception as error:
+            self._post(ev.ProfileFailed(at_s=self._clock(), job=job, reason=one_line(error)))
+        else:
+            self._post(ev.JobProfiled(at_s=self._clock(), job=job, profile=profile))
+
+    # Small things
+
+    def _keys_of(self, stage: StagePlan) -> dict[FlowId, FlowSecurity]:
+        """Each flow's own keys; a producer gets no server secret, a consumer no client secret."""
+        with self._lock:
+            keys = self._security.setdefault(stage.job, {})
+            for flow in (*(f.flow for f in stage.inflows), *(f.flow for f in stage.outflows)):
+                if flow not in keys:
+                    keys[flow] = new_flow_security()
+            ingoing = {f.flow: keys[f.flow].for_receiver() for f in stage.inflows}
+            outgoing = {f.flow: keys[f.flow].for_sender() for f in stage.outflows}
+        return {**ingoing, **outgoing}
+
+    def _keep_results(self, job: JobId, device: DeviceId) -> None:
+        files = self._ask(device, lambda node: node.results(job))
+        if files:
+            self._results.setdefault(job, {})[device] = files
+
+    def _ask(self, device: DeviceId, question: Callable[[NodeHandle], Any]) -> Any:
+        node = self._nodes.get(device)
+        if node is None:
+            return None
+        try:
+            return question(node)
+        except Exception as error:
+            log.warning("%s did not answer: %s", device, one_line(error))
+            return None
+
+    def _view(self, job: JobId) -> JobView:
+        record = self._state.jobs[job]
+        sinks = sink_tasks(record.workload)
+        progress = self._progress.of(job, sinks)
+        return job_view(record, self._packages[job].app, progress, self._results.get(job, {}))
+
+    def _check_devices(self, package: AppPackage) -> None:
+        unknown = sorted({t.device for t in package.job.tasks if t.device} - set(self._network.devices))
+        if unknown:
+            raise BadInputError(
+                f"job {package.app} pins tasks to {', '.join(unknown)}, which this cluster does not have\n"
+                f"  expected: one of {', '.join(sorted(self._network.devices))}\n"
+                "  remedy:   correct `device:` in the job file, or bring up the cluster it was written for"
+            )
+
+    def _name_the_lost(self) -> dict[JobId, JobView]:
+        """Jobs that an earlier scheduler had under way when it was killed: they have ended, by name."""
+        lost = {}
+        for job, row in self._journal.last().items():
+            phase, detail = row["phase"], row["detail"]
+            if phase not in ("done", "stopped", "failed"):
+                phase, detail = "failed", f"the scheduler was killed while the job was {phase}"
+                self._journal.add(self._clock(), job, row["app"], row["policy"], phase, detail)
+            lost[job] = _ended_view(job, row, phase, detail)
+        return lost
+
+
+def sink_tasks(workload: Workload) -> tuple[TaskId, ...]:
+    feeding = {flow.producer for flow in workload.job.flows}
+    return tuple(task.id for task in workload.job.tasks if task.id not in feeding)
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, without the traceback that Ray puts around it."""
+    cause = getattr(error, "cause", None)
+    told = cause if isinstance(cause, BaseException) else error
+    if isinstance(told, EdgeRayError):
+        return str(told)
+    lines = [line for line in str(told).strip().splitlines() if line.strip()]
+    return f"{type(told).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _ended_view(job: JobId, row: Mapping[str, Any], phase: str, detail: str) -> JobView:
+    return JobView(
+        job=job,
+        app=row["app"],
+        policy=row["policy"],
+        phase=phase,
+        detail=detail,
+        reasons=(),
+        plan=None,
+        submitted_s=row["at_s"],
+        started_s=None,
+        ended_s=row["at_s"],
+        waited_s=None,
+        items=0,
+        dropped=0,
+        rate_per_s=0.0,
+        latency_p50_s=None,
+        latency_p95_s=None,
+    )
