@@ -5,6 +5,7 @@ from edgeray.spec.callables import load_callable
 from edgeray.spec.checks import check_job_on_cluster, check_runnable
 from edgeray.spec.cluster_file import load_cluster
 from edgeray.spec.job_file import load_app
+from edgeray.spec.ray_dag import app_from_ray_dag
 from edgeray.spec.schema import json_schema
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Cluster",
     "Code",
     "SourceOptions",
+    "app_from_ray_dag",
     "check_job_on_cluster",
     "check_runnable",
     "json_schema",

@@ -32,11 +32,11 @@ def load_callable(code: Code) -> Callable[..., Any]:
 
 
 def unwrap_remote(value: Any) -> Any:
-    """What @ray.remote wrapped; value itself if it did not. Does not import ray."""
-    if type(value).__module__.startswith("ray."):
-        value = getattr(value, "_function", value)
-    metadata = getattr(type(value), "__ray_metadata__", None) or getattr(value, "__ray_metadata__", None)
-    return getattr(metadata, "modified_class", value) if metadata is not None else value
+    """The function or class that @ray.remote wrapped; value itself if it did not. Does not import ray."""
+    if type(value).__module__ == "ray.remote_function":
+        return value._function
+    modified = getattr(getattr(value, "__ray_metadata__", None), "modified_class", value)
+    return getattr(modified, "__ray_actor_class__", modified)
 
 
 def check_code(document: Document, path: tuple[str, ...], run: str, folder: Path) -> None:

@@ -23,7 +23,7 @@ class UnitError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """A kind of number. units: factors to the first, the base unit, which a bare number and maximum are in."""
+    """A kind of number. units: factors to the first, the base unit, which bare numbers and maximum have."""
 
     name: str
     example: str
