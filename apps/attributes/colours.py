@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-
 from frames import Item, Picture, to_pixels
 from people import MARGIN
 

@@ -58,7 +58,7 @@ class Camera:
     video: the name of an asset, or a path that OpenCV opens. encoding: "raw" or "jpeg".
     """
 
-    def __init__(self, video: str, frames: int, encoding: str = "raw", quality: int = 85) -> None:
+    def __init__(self, video: str, frames: int, encoding: str = "raw", quality: int = 80) -> None:
         if encoding not in ("raw", "jpeg"):
             raise ValueError(f'encoding {encoding!r}; expected "raw" or "jpeg"')
         self._path = Path(video) if Path(video).exists() else asset(video)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
 from frames import Boxes, Item, cut, to_jpeg, to_pixels
 from inference import Tensor, load, suppress, tensor
 
@@ -45,7 +44,7 @@ class Detect:
     min_score: probability from which a box counts. quality: of the JPEG, where the camera sent a raw frame.
     """
 
-    def __init__(self, min_score: float = 0.5, overlap: float = 0.5, quality: int = 85) -> None:
+    def __init__(self, min_score: float = 0.3, overlap: float = 0.45, quality: int = 80) -> None:
         self._session = load("ssdlite-pedestrian.onnx")
         self._anchors = ssd_anchors()
         self._min_score = min_score

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-
 from frames import Item, Picture, to_pixels
 
 _PALETTE = ((60, 180, 75), (25, 25, 230), (200, 130, 0), (48, 130, 245), (180, 30, 145), (240, 160, 70))
-_GREY = (150, 150, 150)
-_VEHICLE = (0, 215, 255)
+_GREY = (120, 120, 120)
+_VEHICLE = (0, 130, 160)
+_TEXT = (255, 255, 255)
 
 
 class Fuse:
@@ -125,9 +125,12 @@ class Fuse:
 
 
 def _box(picture: Picture, box: list[float], colour: tuple[int, int, int], *lines: str) -> None:
+    """Draw a box, and above it lines of white text on the box's colour, all inside the picture."""
     left, top, right, bottom = (round(edge) for edge in box)
     cv2.rectangle(picture, (left, top), (right, bottom), colour, 2)
     for number, line in enumerate(lines):
-        at = (min(left, picture.shape[1] - 7 * len(line)), max(top - 4 - 12 * (len(lines) - 1 - number), 10))
-        for shade, thickness in (((0, 0, 0), 3), (colour, 1)):  # a dark rim keeps text readable on grass
-            cv2.putText(picture, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, shade, thickness, cv2.LINE_AA)
+        (width, height), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.35, 1)
+        x = max(0, min(left, picture.shape[1] - width - 2))
+        y = max(top - 4 - (height + 4) * (len(lines) - 1 - number), height + 2)
+        cv2.rectangle(picture, (x, y - height - 2), (x + width + 2, y + 2), colour, cv2.FILLED)
+        cv2.putText(picture, line, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, 0.35, _TEXT, 1, cv2.LINE_AA)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-
 from colours import band
 from frames import Item, Picture, to_pixels
 from inference import Tensor, load

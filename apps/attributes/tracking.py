@@ -8,10 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
-
 from frames import Item
 from inference import Tensor, iou
+from scipy.optimize import linear_sum_assignment
 
 _FORBIDDEN = 1e6  # finite, since the assignment must always have a solution
 _HEADINGS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")

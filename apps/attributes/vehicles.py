@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-
 from colours import most_common
 from frames import Boxes, Item, cut, to_jpeg, to_pixels
 from inference import Tensor, load, suppress, tensor
