@@ -45,7 +45,6 @@ LOWEST_PORT, HIGHEST_PORT = 1024, 64_511
 _TICK_NS = 8_000  # 125 of the kernel's ticks: a whole number of both ticks and microseconds
 _BURST_NS = 20_000_000
 _LONGEST_BURST_NS = 60_000_000_000
-_QUEUE_S = 0.1
 _SHORTEST_QUEUE_FRAMES = 16
 
 
@@ -96,12 +95,12 @@ def control_bps(capacity_bps: float) -> float:
 
 
 def segment_limit(capacity_bps: float) -> int:
-    """Segments that one offloaded packet may hold on a link: about 1 ms of it, from 1 to 16.
+    """Segments that one offloaded packet may hold on a link: about 0.5 ms of it, from 1 to 8.
 
-    HTB lets a packet go whole once a class is out of debt. A 64 KB packet is a second of a 0.5 Mbit/s
-    class; it blurs rates in short windows, and control traffic has to wait behind it.
+    HTB lets a packet go whole once a class is out of debt, and a fifo takes it whole or not at all. The
+    usual 64 KB are a second of a 0.5 Mbit/s class, and more than its queue: then nothing gets through.
     """
-    return max(1, min(16, int(capacity_bps / 8 * 0.001 / FRAME_BYTES)))
+    return max(1, min(_SHORTEST_QUEUE_FRAMES // 2, int(capacity_bps / 8 * 0.0005 / FRAME_BYTES)))
 
 
 def _check_unique(rules: Sequence[FlowRule]) -> None:
@@ -217,7 +216,12 @@ def _shaping(
 def _leaf(
     port: LinkPort, minor: int, parent: int, rate_bps: float, ceil_bps: float, priority: int
 ) -> list[Item]:
-    limit = max(_SHORTEST_QUEUE_FRAMES * FRAME_BYTES, int(ceil_bps / 8 * _QUEUE_S))
+    """A class and its queue: 0.1 s at its ceil but at most 0.5 s at its guarantee, and at least 16 frames.
+
+    The bound by the guarantee is for control: on a busy link, a heartbeat must not wait long behind bulk.
+    """
+    queue = min(int(ceil_bps / 8 * 0.1), int(rate_bps / 8 * 0.5))
+    limit = max(_SHORTEST_QUEUE_FRAMES * FRAME_BYTES, queue)
     return [
         _htb_class(port, minor, parent, rate_bps, ceil_bps, priority),
         Fifo(interface=port.interface, minor=minor, limit_bytes=limit),

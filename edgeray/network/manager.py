@@ -192,6 +192,8 @@ def open_manager(network: DeviceNetwork, takeover: bool = False) -> NetworkManag
     The links' own classes are in force when it returns; flows that an earlier manager shaped go on.
     Raises NetworkApplyError when an interface is missing or its qdisc is somebody else's.
     """
+    if any(port.interface == "lo" for port in network.ports):
+        return NetworkManager(network, None, reason="the devices share the loopback interface")
     netlink = KernelNetlink()
     if not netlink.may_change():
         netlink.close()

@@ -393,10 +393,10 @@ def _read_routes(messages: Iterable[Any], names: Mapping[int, str]) -> Iterable[
 def _read_rules(messages: Iterable[Any]) -> Iterable[Rule]:
     for message in messages:
         table = message.get_attr("FRA_TABLE")
-        if message.get_attr("FRA_PROTOCOL") != PROTOCOL or table not in _TABLES:
-            continue
         to_port = message.get_attr("FRA_DPORT_RANGE")
         ports = to_port or message.get_attr("FRA_SPORT_RANGE")
+        if message.get_attr("FRA_PROTOCOL") != PROTOCOL or table not in _TABLES or ports is None:
+            continue
         yield Rule(
             destination=message.get_attr("FRA_DST"),
             side="dport" if to_port else "sport",
