@@ -10,6 +10,7 @@ import numpy as np
 # Up to here the layout by path lengths is quick and the most readable one; it grows with the cube of devices.
 _MANY = 60
 _GAP_IN = 0.75
+_PUSHES = 200
 _LARGEST_IN = (13.0, 10.0)
 
 Point = tuple[float, float]
@@ -20,15 +21,15 @@ def device_positions(
 ) -> tuple[dict[str, Point], Point]:
     """Centres of the devices' boxes, in inches, and the picture's width and height.
 
-    boxes: width and height of each device's box, in inches. ends: the links. Boxes do not overlap unless
-    that would need a picture larger than a screen. The same network always gets the same picture.
+    boxes: width and height of each device's box, in inches. ends: the links. The same network always gets the
+    same picture.
     """
     names = sorted(boxes)
     if not names:
         return {}, (2.0, 1.0)
     raw = _unit_positions(names, sorted(ends))
     scale_x, scale_y = _spread(names, raw, boxes)
-    scaled = {name: (raw[name][0] * scale_x, raw[name][1] * scale_y) for name in names}
+    scaled = _pushed_apart({name: (raw[name][0] * scale_x, raw[name][1] * scale_y) for name in names}, boxes)
     left = min(scaled[name][0] - boxes[name][0] / 2 for name in names) - 0.3
     right = max(scaled[name][0] + boxes[name][0] / 2 for name in names) + 0.3
     low = min(scaled[name][1] - boxes[name][1] / 2 for name in names) - 0.25
@@ -78,3 +79,26 @@ def _spread(names: list[str], raw: Mapping[str, Point], boxes: Mapping[str, Poin
     height = max(y for _, y in raw.values()) - min(y for _, y in raw.values())
     scale = max(scale, 1.0)
     return min(scale, _LARGEST_IN[0] / max(width, 1e-9)), min(scale, _LARGEST_IN[1] / max(height, 1e-9))
+
+
+def _pushed_apart(points: Mapping[str, Point], boxes: Mapping[str, Point]) -> dict[str, Point]:
+    """Move boxes that still overlap away from each other, along the axis where that takes less."""
+    names = sorted(points)
+    centres = np.array([points[name] for name in names])
+    sizes = np.array([boxes[name] for name in names])
+    need = (sizes[:, None] + sizes[None]) / 2 + _GAP_IN / 4
+    # Boxes at one point part by their order.
+    order = np.sign(np.arange(len(names))[:, None] - np.arange(len(names))[None])
+    for _ in range(_PUSHES):
+        apart = centres[:, None] - centres[None]
+        overlap = need - np.abs(apart)
+        hit = (overlap > 1e-6).all(axis=2) & (order != 0)
+        if not hit.any():
+            break
+        axis = overlap.argmin(axis=2)
+        push = np.zeros_like(apart)
+        for along in (0, 1):
+            sign = np.where(apart[..., along] == 0, order, np.sign(apart[..., along]))
+            push[..., along] = np.where(hit & (axis == along), sign * overlap[..., along] / 2, 0.0)
+        centres += push.sum(axis=1)
+    return {name: (float(x), float(y)) for name, (x, y) in zip(names, centres, strict=True)}
