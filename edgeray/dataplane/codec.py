@@ -108,11 +108,11 @@ def decode(frames: Sequence[Frame], offset: int = 0) -> Any:
     authenticated peer. Raises FlowError for anything that encode did not make.
     """
     head = frames[0]
-    kind = head[offset : offset + 1]
     body = offset + 1
+    kind = head[offset:body]
+    if kind == _BYTES:
+        return bytes(head[body:])
     try:
-        if kind == _BYTES:
-            return bytes(head[body:])
         if kind == _PICKLE:
             return pickle.loads(memoryview(head)[body:], buffers=frames[1:])
         if kind == _LARGE_BYTES:

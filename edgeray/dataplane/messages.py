@@ -3,6 +3,7 @@
 A message is a header, then for an item the codec's frames, the first one joined to the header.
     sender:   HELLO  version, window of items, window of bytes
               ITEM   number, created_s, sent_s
+              ITEMS  number of the first, then for each item its entry and its only frame
               END    count of items
     receiver: TAKEN  items and bytes that receive() returned so far; told every half window
               ENDED  the end was received, with the right count
@@ -25,7 +26,9 @@ HEADER = struct.Struct("<BBHqdd")
 assert HEADER.size == FLOW_HEADER_BYTES
 MAGIC = 0xED
 VERSION = 1
-HELLO, ITEM, END, TAKEN, ENDED, BROKEN = range(1, 7)
+HELLO, ITEM, ITEMS, END, TAKEN, ENDED, BROKEN = range(1, 8)
+
+ENTRY = struct.Struct("<Idd")  # bytes of the frame, created_s, sent_s
 
 TICK_S = 0.05  # how soon a blocked call sees stop, close() and the loss of its peer
 _HANDSHAKE_S = 10.0

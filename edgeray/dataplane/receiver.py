@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import zmq
@@ -13,9 +14,11 @@ from edgeray.dataplane.messages import (
     BROKEN,
     END,
     ENDED,
+    ENTRY,
     HEADER,
     HELLO,
     ITEM,
+    ITEMS,
     MAGIC,
     TAKEN,
     TICK_S,
@@ -30,7 +33,6 @@ from edgeray.dataplane.security import FlowSecurity, Gate, gatekeeper
 from edgeray.errors import FlowError
 
 _GOODBYE_S = 2.0
-_LOOK_EVERY_ITEMS = 256  # keeps the monitor's queue short while items never cease
 
 
 class FlowReceiver:
@@ -56,16 +58,14 @@ class FlowReceiver:
         self.payload_bytes = 0
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._tell_items = max(1, max_items // 2)
-        self._tell_bytes = max(1, max_bytes // 2)
-        self._told_items = 0
-        self._told_bytes = 0
+        self._tell_at_items = max(1, max_items // 2)
+        self._tell_at_bytes = max(1, max_bytes // 2)
         self._greeted = False
         self._end: EndOfStream | None = None
         self._lost_before = False
         self._failure = ""
-        self._closing = False
-        self._wait_s = -1.0
+        self._gathered: Iterator[Item] = iter(())  # what is left of a message of ITEMS
+        self._over = False  # ended, failed or closed
         self._gate: Gate | None = None
         self._lock = threading.Lock()
         label = f"flow {name}" if name else "flow"
@@ -75,6 +75,8 @@ class FlowReceiver:
 
     def _bind(self, address: str, port: int, security: FlowSecurity | None, peer_timeout_s: float) -> int:
         self._socket = flow_socket(peer_timeout_s)
+        self._socket.rcvtimeo = int(TICK_S * 1000)
+        self._recv = self._socket.recv
         if security is not None:
             if security.server_secret is None:
                 raise FlowError(f"{self.name}: the keys lack server_secret: they are the sender's")
@@ -106,57 +108,96 @@ class FlowReceiver:
         is no item, not the next one, or an end with another count than the items that came.
         """
         with self._lock:
-            while True:
-                head = self._next_message(timeout_s)
-                if head is None:
-                    return self._end
-                if len(head) < HEADER.size or head[0] != MAGIC:
-                    self._fail("a message came that is none of a flow's")
-                _, kind, further, number, created_s, sent_s = HEADER.unpack_from(head)
-                if kind != ITEM:
-                    self._control(kind, number, created_s, sent_s)
+            if not self._over and (gathered := next(self._gathered, None)) is not None:
+                return gathered
+            if timeout_s < TICK_S and not self._over and not self._socket.poll(int(timeout_s * 1000)):
+                self._look()
+                return None
+            give_up_s = 0.0
+            while not self._over:
+                try:
+                    head = self._recv()  # for TICK_S at most
+                except zmq.Again:
+                    self._look()
+                    now_s = time.monotonic()
+                    give_up_s = give_up_s or now_s + timeout_s - TICK_S
+                    if now_s >= give_up_s:
+                        return None
                     continue
-                if number != self.items or not self._greeted:
-                    self._fail(f"item {number} came, expected item {self.items}")
-                size = len(head) - HEADER.size
-                if further:
-                    frames = [head, *self._further(further)]
-                    size += sum(map(len, frames)) - len(head)
-                else:
-                    frames = [head]
-                item = Item(number, self._decode(frames), created_s, sent_s, size)
-                self._count(size)
-                return item
+                item = self._item(head)
+                if item is not None:
+                    return item
+            if self._failure:
+                raise FlowError(self._failure)
+            return self._end
 
     def close(self) -> None:
         """End the flow. After the end of the stream: once the sender knows of it. Else the sender sees the
         flow break. Idempotent."""
-        self._closing = True
+        self._over = True
         with self._lock:
             if self._end is not None and not self._socket.closed:
                 self._await_goodbye()
             self._release(linger_s=0)
 
-    def _next_message(self, timeout_s: float) -> bytes | None:
-        waited_s = 0.0
-        began_s = 0.0
-        while not self._closing and self._end is None and not self._failure:
-            wait_s = min(TICK_S, timeout_s - waited_s)
-            if wait_s != self._wait_s:
-                self._wait_s = wait_s
-                self._socket.rcvtimeo = max(0, int(wait_s * 1000))
-            try:
-                return self._socket.recv()
-            except zmq.Again:
-                self._look()
-            now_s = time.monotonic()
-            began_s = began_s or now_s - wait_s
-            waited_s = now_s - began_s
-            if waited_s >= timeout_s:
-                return None
-        if self._failure:
-            raise FlowError(self._failure)
+    def _item(self, head: bytes) -> Item | None:
+        """The item that begins with this message; None where the message was another one."""
+        if len(head) < HEADER.size or head[0] != MAGIC:
+            self._fail("a message came that is none of a flow's")
+        _, kind, further, number, created_s, sent_s = HEADER.unpack_from(head)
+        if not self._greeted and kind != HELLO:
+            self._fail("something came before the greeting")
+        if kind == ITEM:
+            self._expect(number)
+            size = len(head) - HEADER.size
+            frames: list[Any] = [head]
+            if further:
+                frames += self._further(further)
+                size += sum(map(len, frames)) - len(head)
+            return self._take(frames, HEADER.size, created_s, sent_s, size)
+        if kind == ITEMS:
+            self._expect(number)
+            self._gathered = self._unpack(head)
+            return next(self._gathered, None)
+        self._control(kind, number, created_s, sent_s)
         return None
+
+    def _expect(self, number: int) -> None:
+        if number != self.items:
+            self._fail(f"item {number} came, expected item {self.items}")
+
+    def _unpack(self, message: bytes) -> Iterator[Item]:
+        """The items that were gathered in one message, each decoded when its turn comes."""
+        at = HEADER.size
+        while at < len(message):
+            body = at + ENTRY.size
+            if body > len(message):
+                self._fail("a message is cut short")
+            size, created_s, sent_s = ENTRY.unpack_from(message, at)
+            at = body + size
+            if at > len(message):
+                self._fail("a message is cut short")
+            yield self._take([message[body:at]], 0, created_s, sent_s, size)
+
+    def _take(self, frames: list[Any], offset: int, created_s: float, sent_s: float, size: int) -> Item:
+        """Decode the next item and count it."""
+        number = self.items
+        try:
+            value = decode(frames, offset)
+        except FlowError as error:
+            self._fail(f"item {number}: {error}")
+        self.items = number + 1
+        self.payload_bytes += size
+        if number + 1 >= self._tell_at_items or self.payload_bytes >= self._tell_at_bytes:
+            self._tell()
+        return Item(number, value, created_s, sent_s, size)
+
+    def _tell(self) -> None:
+        """Grant the sender room for what was taken; every half window, so that it costs next to nothing."""
+        self._socket.send(message(TAKEN, number=self.items, first=self.payload_bytes))
+        self._tell_at_items = self.items + max(1, self._max_items // 2)
+        self._tell_at_bytes = self.payload_bytes + max(1, self._max_bytes // 2)
+        self._watch.update()  # keeps the monitor's queue short while items never cease
 
     def _further(self, count: int) -> list[Any]:
         frames: list[Any] = []
@@ -165,26 +206,6 @@ class FlowReceiver:
                 self._fail(f"item {self.items} came with {len(frames)} frames, expected {count}")
             frames.append(self._socket.recv(copy=False).buffer)
         return frames
-
-    def _decode(self, frames: list[Any]) -> Any:
-        try:
-            return decode(frames, HEADER.size)
-        except FlowError as error:
-            self._fail(f"item {self.items}: {error}")
-
-    def _count(self, size: int) -> None:
-        """Count an item as taken, and tell the sender now and then."""
-        self.items += 1
-        self.payload_bytes += size
-        if (
-            self.items - self._told_items >= self._tell_items
-            or self.payload_bytes - self._told_bytes >= self._tell_bytes
-        ):
-            self._told_items = self.items
-            self._told_bytes = self.payload_bytes
-            self._socket.send(message(TAKEN, number=self.items, first=self.payload_bytes))
-        if self.items % _LOOK_EVERY_ITEMS == 0:
-            self._watch.update()
 
     def _control(self, kind: int, number: int, first: float, second: float) -> None:
         if kind == HELLO and not self._greeted:
@@ -196,10 +217,11 @@ class FlowReceiver:
                     f"expected {self._max_items}, {self._max_bytes}"
                 )
             self._greeted = True
-        elif kind == END and self._greeted:
+        elif kind == END:
             if number != self.items:
                 self._fail(f"the stream ended after {number} items, but {self.items} came")
             self._end = EndOfStream(number)
+            self._over = True
             self._socket.send(message(ENDED))
         else:
             self._fail(f"message {kind} was not expected")
@@ -227,7 +249,7 @@ class FlowReceiver:
             self._watch.update()
 
     def _release(self, *, linger_s: float) -> None:
-        self._closing = True
+        self._over = True
         if not self._socket.closed:
             self._watch.close()
             self._socket.close(linger=int(linger_s * 1000))

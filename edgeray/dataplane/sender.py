@@ -14,9 +14,11 @@ from edgeray.dataplane.messages import (
     BROKEN,
     END,
     ENDED,
+    ENTRY,
     HEADER,
     HELLO,
     ITEM,
+    ITEMS,
     MAGIC,
     TAKEN,
     TICK_S,
@@ -29,6 +31,9 @@ from edgeray.dataplane.security import FlowSecurity
 from edgeray.errors import FlowError
 
 _RETRY_S = 0.05
+_BURST_S = 50e-6  # items that follow each other faster than this are a burst
+_GATHER_S = 0.001
+_GATHER_BYTES = 16 * 1024
 
 
 class FlowSender:
@@ -63,14 +68,21 @@ class FlowSender:
         self.items = 0
         self.payload_bytes = 0
         self._taken_items = 0
-        self._taken_bytes = 0
+        self._full_at_items = max_items
+        self._full_at_bytes = max_bytes
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._copy = copy
         self._pacing_bps = pacing_bps
         self._connect_timeout_s = connect_timeout_s
         self._connect_by_s = time.monotonic() + connect_timeout_s
+        self._looked_at_s = 0.0  # looks are due when time.time() is not between these two
         self._look_at_s = 0.0
+        self._sent_at_s = 0.0
+        self._gathered: list[bytes] = []  # a message of ITEMS in the making
+        self._gathered_bytes = 0
+        self._gathering = threading.Event()
+        self._flusher: threading.Thread | None = None
         self._end_sent = False
         self._end_taken = False
         self._broken = ""
@@ -81,6 +93,8 @@ class FlowSender:
 
     def _connect(self, endpoint: str, security: FlowSecurity | None, peer_timeout_s: float) -> None:
         self._socket = flow_socket(peer_timeout_s)
+        # The bare send: what the wrapper around it looks after (routing, groups) costs as much again.
+        self._send = super(zmq.Socket, self._socket).send
         self._socket.setsockopt(zmq.RECONNECT_IVL, int(_RETRY_S * 1000))
         if security is not None:
             if security.client_secret is None:
@@ -122,34 +136,71 @@ class FlowSender:
             if item != self.items or self._end_sent:
                 raise FlowError(f"{self.name}: item {item} given to send, expected item {self.items}")
             frames = self._encode(item, value)
+            now_s = time.time()
             if (
-                item - self._taken_items >= self._max_items
-                or self.payload_bytes - self._taken_bytes >= self._max_bytes
-                or time.monotonic() >= self._look_at_s
-                or self._closing
-            ) and not self._wait_for(self._has_room, stop):
-                return False
-            head = frames[0]
-            further = len(frames) - 1
-            head = HEADER.pack(MAGIC, ITEM, further, item, created_s, time.time()) + head
-            size = len(head) - HEADER.size
-            if further:
-                size += self._send_with(head, frames)
+                item >= self._full_at_items
+                or self.payload_bytes >= self._full_at_bytes
+                or not self._looked_at_s <= now_s < self._look_at_s
+            ):
+                if not self._wait_for(self._has_room, stop):
+                    return False
+                now_s = time.time()
+            size = len(frames[0])
+            if now_s - self._sent_at_s < _BURST_S and len(frames) == 1 and size < _GATHER_BYTES:
+                self._gather(item, frames[0], size, created_s, now_s)
             else:
-                self._socket.send(head)
+                size = self._send_alone(item, frames, created_s, now_s)
+            self._sent_at_s = now_s
             self.items = item + 1
             self.payload_bytes += size
             return True
 
-    def _send_with(self, head: bytes, frames: list[Any]) -> int:
-        """Send head and then frames[1:]; the large ones from where they lie. Returns their bytes."""
-        last = len(frames) - 1
-        size = 0
-        self._socket.send(head, zmq.SNDMORE)
-        for at in range(1, last + 1):
-            size += len(frames[at])
-            self._socket.send(frames[at], 0 if at == last else zmq.SNDMORE, copy=self._copy)
-        return size
+    def _send_alone(self, item: int, frames: list[Any], created_s: float, now_s: float) -> int:
+        """Send an item as a message of its own, large frames from where they lie. Returns its bytes."""
+        self._flush()
+        further = len(frames) - 1
+        head = HEADER.pack(MAGIC, ITEM, further, item, created_s, now_s) + frames[0]
+        self._send(head, zmq.SNDMORE if further else 0)
+        for at in range(1, further + 1):
+            self._send(frames[at], zmq.SNDMORE if at < further else 0, self._copy)
+        return sum(map(len, frames))
+
+    def _gather(self, item: int, frame: bytes, size: int, created_s: float, now_s: float) -> None:
+        """Put a small item of a burst into one message with its neighbours.
+
+        A message costs libzmq, CURVE and the threads more than a small item does. A message goes when it
+        is full, when anything else is to be sent or waited for, and at the latest after _GATHER_S.
+        """
+        if not self._gathered:
+            self._gathered.append(HEADER.pack(MAGIC, ITEMS, 0, item, 0.0, 0.0))
+            self._gathered_bytes = 0
+            if not self._gathering.is_set():
+                self._gathering.set()
+                self._start_flusher()
+        self._gathered += (ENTRY.pack(size, created_s, now_s), frame)
+        self._gathered_bytes += size + ENTRY.size
+        if self._gathered_bytes >= _GATHER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._gathered:
+            self._send(b"".join(self._gathered))
+            self._gathered.clear()
+
+    def _start_flusher(self) -> None:
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush_late, name=self.name, daemon=True)
+            self._flusher.start()
+
+    def _flush_late(self) -> None:
+        """Thread, for flows with bursts only: what was gathered goes, even if send() is not called again."""
+        while not self._closing:
+            self._gathering.wait()
+            time.sleep(_GATHER_S)
+            with self._lock:
+                self._gathering.clear()
+                if not self._closing:
+                    self._flush()
 
     def finish(self, items: int, *, stop: threading.Event | None = None) -> bool:
         """Send the end of the stream and wait until receive() returned it; then the flow is closed.
@@ -173,11 +224,14 @@ class FlowSender:
     def close(self) -> None:
         """End the flow at once; without finish() the receiver sees it break. Idempotent."""
         self._closing = True
+        self._look_at_s = 0.0
         with self._lock:
             self._release()
 
     def _release(self) -> None:
         self._closing = True
+        self._look_at_s = 0.0
+        self._gathering.set()  # the flusher ends
         if not self._socket.closed:
             self._watch.close()
             self._socket.close()
@@ -193,13 +247,15 @@ class FlowSender:
 
     def _has_room(self) -> bool:
         return (
-            self.items - self._taken_items < self._max_items
-            and self.payload_bytes - self._taken_bytes < self._max_bytes
+            self.items < self._full_at_items
+            and self.payload_bytes < self._full_at_bytes
             and self._watch.paced_bps == self._pacing_bps
         )
 
     def _wait_for(self, condition: Callable[[], bool], stop: threading.Event | None) -> bool:
         """Until condition holds: True; stop or close(): False; a failure: FlowError."""
+        if not self._closing:
+            self._flush()
         while True:
             if self._failure:
                 raise FlowError(self._failure)
@@ -212,7 +268,8 @@ class FlowSender:
 
     def _look(self) -> None:
         """Take in what the receiver told and what became of the connection."""
-        self._look_at_s = time.monotonic() + TICK_S
+        self._looked_at_s = time.time()
+        self._look_at_s = self._looked_at_s + TICK_S
         self._watch.pace(self._pacing_bps)
         self._watch.update()
         while self._socket.poll(0):
@@ -234,10 +291,10 @@ class FlowSender:
         _, kind, _, items, size, _ = HEADER.unpack_from(told)
         if kind == TAKEN:
             self._taken_items = items
-            self._taken_bytes = int(size)
+            self._full_at_items = items + self._max_items
+            self._full_at_bytes = int(size) + self._max_bytes
         elif kind == ENDED:
             self._taken_items = self.items
-            self._taken_bytes = self.payload_bytes
             self._end_taken = True
         elif kind == BROKEN:
             self._broken = told[HEADER.size :].decode("utf-8", "replace")
