@@ -45,7 +45,7 @@ class Track:
     confirm: sightings until a person gets an id (0 before). forget_s: unseen for so long, a track ends.
     """
 
-    def __init__(self, confirm: int = 3, forget_s: float = 2.0, max_cost: float = 0.6) -> None:
+    def __init__(self, confirm: int = 3, forget_s: float = 2.0, max_cost: float = 0.7) -> None:
         self._confirm = confirm
         self._forget_s = forget_s
         self._max_cost = max_cost
@@ -137,7 +137,7 @@ def _predict(kalman: Any, step_s: float) -> None:
 
 
 def _heading(velocity: npt.NDArray[np.float32]) -> str:
-    """The direction on the screen, or "standing" under 8 px/s, which is what a still person's box jitters by."""
+    """The direction on the screen; "standing" under 8 px/s, by which a still person's box jitters."""
     if float(np.linalg.norm(velocity)) < 8:
         return "standing"
     angle = np.arctan2(velocity[1], velocity[0])  # y grows downwards
