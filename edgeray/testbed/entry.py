@@ -11,10 +11,10 @@ from edgeray.testbed.state import ClusterState, state_dir
 
 
 def holder_prefix(holder_pid: int) -> tuple[str, ...]:
-    """Into the user and mount namespaces that the holder keeps (userns mode); nothing without a holder."""
+    """Into the namespaces that the holder keeps (userns mode); nothing without a holder."""
     if not holder_pid:
         return ()
-    return ("nsenter", f"--target={holder_pid}", "--user", "--mount", "--preserve-credentials", "--")
+    return ("nsenter", f"--target={holder_pid}", "--user", "--mount", "--net", "--preserve-credentials", "--")
 
 
 def device_prefix(holder_pid: int, netns: str | None) -> tuple[str, ...]:

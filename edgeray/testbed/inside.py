@@ -1,11 +1,13 @@
 """Set up what must be done from inside each device's namespace: forwarding and link shaping.
 
 One process enters all namespaces one after the other, which is much quicker than one process each.
-usage: python -m edgeray.testbed.inside DEVICE_FILE...      (the namespace's name is in the layout: NAME=FILE)
+usage: python -m edgeray.testbed.inside NAMESPACE=DEVICE_FILE...
+Prints, as a JSON list, why links are not shaped; [] when all are.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +19,15 @@ from edgeray.testbed.namespaces import NETNS_FOLDER
 
 
 def main(arguments: Sequence[str]) -> int:
+    problems = set()
     for argument in arguments:
         namespace, _, file = argument.partition("=")
         enter_network_namespace(str(NETNS_FOLDER / namespace))
         set_up_forwarding(Path("/proc/sys/net"))
         manager = open_manager(device_file.read(file).network)
-        print(f"{namespace} {manager.enforcement}", flush=True)
+        if manager.enforcement != "tc":
+            problems.add(manager.reason)
+    print(json.dumps(sorted(problems)))
     return 0
 
 

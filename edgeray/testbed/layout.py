@@ -100,10 +100,10 @@ def plan_layout(network: Network, head: DeviceId, *, tag: str, subnet: str, paci
         for a in ids
         for b in neighbours[a]
     }
-    files = {
+    files: dict[str, DeviceFile] = {
         id: _device_file(network, id, addresses, neighbours[id], interfaces, pacing=pacing) for id in ids
     }
-    namespaces = {id: safe_name(f"{prefix(tag)}-{id}", 64) for id in ids}
+    namespaces: dict[str, str] = {id: safe_name(f"{prefix(tag)}-{id}", 64) for id in ids}
     links = tuple(
         VirtualLink(
             namespaces=(namespaces[link.ends[0]], namespaces[link.ends[1]]),
@@ -113,7 +113,7 @@ def plan_layout(network: Network, head: DeviceId, *, tag: str, subnet: str, paci
         for _, link in sorted(network.links.items())
     )
     hops = next_hops(network)
-    routes = {
+    routes: dict[str, tuple[Route, ...]] = {
         id: tuple(
             Route(address=addresses[to], interface=interfaces[id, hop], via=addresses[hop])
             for to, hop in sorted(hops[id].items())

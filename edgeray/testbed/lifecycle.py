@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import sys
@@ -19,7 +20,7 @@ from edgeray.testbed import state as states
 from edgeray.testbed.command import run
 from edgeray.testbed.entry import device_prefix, holder_prefix
 from edgeray.testbed.layout import Layout, plan_layout, prefix
-from edgeray.testbed.modes import choose_mode, start_holder
+from edgeray.testbed.modes import choose_mode, free_loopback, start_holder
 from edgeray.testbed.state import ClusterState, DeviceState
 
 Progress = Callable[[str], None]
@@ -73,10 +74,12 @@ def leftovers() -> list[str]:
 
 
 def _make(cluster: Cluster, mode: str, tag: str, progress: Progress) -> ClusterState:
-    chosen, notes = choose_mode(cluster, mode)
-    subnet = "127.77.0" if chosen == "loopback" else namespaces.free_subnet(tag)
-    layout = plan_layout(cluster.network, cluster.head, tag=tag, subnet=subnet, pacing=chosen == "loopback")
-    hierarchy = cgroups.find_hierarchy() if chosen != "userns" else cgroups.find_hierarchy()
+    chosen, notes = choose_mode(mode)
+    loopback = chosen == "loopback"
+    ports = (raylets.GCS_PORT, raylets.DASHBOARD_PORT)
+    subnet = free_loopback(tag, ports) if loopback else namespaces.free_subnet(tag)
+    layout = plan_layout(cluster.network, cluster.head, tag=tag, subnet=subnet, pacing=loopback)
+    hierarchy = cgroups.find_hierarchy()
     notes += tuple(f"no {name} limits: {reason}" for name, reason in sorted(hierarchy.missing.items()))
     if any(link.delay_s > 0 for link in cluster.network.links.values()):
         notes += ("link delays are not emulated",)
@@ -92,7 +95,7 @@ def _make(cluster: Cluster, mode: str, tag: str, progress: Progress) -> ClusterS
     if chosen != "loopback":
         progress("making namespaces and links")
         namespaces.make(layout, enter=holder_prefix(state.holder_pid), management=chosen == "root")
-        _set_up_inside(state, progress)
+        state = _set_up_inside(state, progress)
     _make_groups(cluster, layout, hierarchy)
     _start_raylets(layout, state, progress)
     state = dataclasses.replace(state, phase="up")
@@ -149,11 +152,18 @@ def _write_files(layout: Layout, state: ClusterState) -> None:
         Path(device.temp_dir).mkdir(mode=0o700)
 
 
-def _set_up_inside(state: ClusterState, progress: Progress) -> None:
+def _set_up_inside(state: ClusterState, progress: Progress) -> ClusterState:
+    """Forwarding and shaping on every device; the state with a note where the kernel cannot shape."""
     pairs = [f"{device.netns}={device.device_file}" for device in state.devices.values()]
     argv = [*holder_prefix(state.holder_pid), sys.executable, "-m", "edgeray.testbed.inside", *pairs]
-    run(argv, what="switch on forwarding and shape the links")
-    progress("links are shaped both ways")
+    problems = json.loads(run(argv, what="switch on forwarding and shape the links"))
+    if not problems:
+        progress("links are shaped both ways")
+        return state
+    notes = tuple(f"{reason}: links are not limited, senders pace their own flows" for reason in problems)
+    for note in notes:
+        progress(f"note: {note}")
+    return dataclasses.replace(state, notes=state.notes + notes)
 
 
 def _make_groups(cluster: Cluster, layout: Layout, hierarchy: cgroups.Hierarchy) -> None:

@@ -29,6 +29,7 @@ SYSTEM_CONFIG: Mapping[str, int | bool] = {
     "enable_metrics_collection": False,
     "metrics_report_interval_ms": 600_000,
     "task_events_report_interval_ms": 0,
+    "gcs_pull_resource_loads_period_milliseconds": 60_000,
     "event_stats": False,
     # Workers of several devices share this machine's memory; Ray's monitor would see it as one full device.
     "memory_monitor_refresh_ms": 0,
