@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -38,7 +38,18 @@ from edgeray.scheduler.progress import Progress
 from edgeray.scheduler.state import SchedulerState
 from edgeray.scheduler.views import DeviceView, JobView, job_view
 from edgeray.telemetry.records import DeviceSample, as_json
-from policies.model import Device, DeviceId, FlowId, JobId, Network, Policy, TaskId, Workload
+from policies.model import (
+    Decision,
+    Device,
+    DeviceId,
+    FlowId,
+    JobId,
+    Network,
+    Policy,
+    Snapshot,
+    TaskId,
+    Workload,
+)
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +74,8 @@ class SchedulerService:
         self._profiles = profiles
         self._journal = journal
         self._clock = clock
-        self._state = SchedulerState(network, policy_named)
+        self._planning_s = 0.0
+        self._state = SchedulerState(network, lambda name: _TimedPolicy(policy_named(name), self._planned))
         self._lock = threading.RLock()
         self._nodes: dict[DeviceId, NodeHandle] = {}
         self._workers: dict[DeviceId, ThreadPoolExecutor] = {}
@@ -226,6 +238,13 @@ class SchedulerService:
     def network(self) -> Network:
         """The cluster as it was declared."""
         return self._network
+
+    def planning_s(self) -> float:
+        """How long the last decision took."""
+        return self._planning_s
+
+    def _planned(self, seconds: float) -> None:
+        self._planning_s = seconds
 
     # Telemetry
 
@@ -422,6 +441,24 @@ class SchedulerService:
                 self._journal.add(self._clock(), job, row["app"], row["policy"], phase, detail)
             lost[job] = _ended_view(job, row, phase, detail)
         return lost
+
+
+class _TimedPolicy:
+    """A policy that tells how long it thought: the state has no clock of its own."""
+
+    def __init__(self, policy: Policy, tell: Callable[[float], None]) -> None:
+        self._policy = policy
+        self._tell = tell
+
+    @property
+    def name(self) -> str:
+        return self._policy.name
+
+    def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
+        began = time.perf_counter()
+        decision = self._policy.decide(snapshot, arrivals)
+        self._tell(time.perf_counter() - began)
+        return decision
 
 
 def sink_tasks(workload: Workload) -> tuple[TaskId, ...]:

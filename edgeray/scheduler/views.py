@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeray.scheduler.jobs import JobRecord
-from policies.model import Plan
+from policies.model import Plan, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,9 @@ class DeviceView:
     jobs: tuple[str, ...]
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """One job of `edgeray plan --json`: the file contract's shape."""
+def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
+    """One job of `edgeray plan --json`: the file contract's shape, and what each flow carries per item."""
+    sizes = {flow.id: workload.size_bytes(flow) for flow in workload.job.flows}
     return {
         "name": plan.job,
         "placement": dict(plan.placement),
@@ -64,6 +65,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "to": flow.split("->")[1],
                 "route": list(route),
                 "rate_bps": plan.rates_bps.get(flow),
+                "item_bytes": sizes[flow],
             }
             for flow, route in plan.routes.items()
             if len(route) > 1
@@ -82,7 +84,7 @@ def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: 
         phase=record.phase.value,
         detail=record.detail,
         reasons=record.reasons,
-        plan=plan_json(record.plan) if record.plan else None,
+        plan=plan_json(record.plan, record.workload) if record.plan else None,
         submitted_s=record.submitted_s,
         started_s=record.started_s,
         ended_s=record.ended_s,

@@ -1,0 +1,1 @@
+"""What a person types. Progress and prose go to stderr, what was asked for to stdout."""

@@ -1,0 +1,220 @@
+"""up, down, join, devices, doctor, exec: the cluster and its devices."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from edgeray.cli.console import bps_text, bytes_text, print_json, say, stdout
+from edgeray.cli.enter import be_on_head, run_on_head
+from edgeray.errors import BadInputError, ClusterError
+from edgeray.testbed import ClusterState, current, head_command, head_environment
+
+JOIN_WAIT_S = 120.0
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(down)
+    app.command()(join)
+    app.command()(devices)
+    app.command()(doctor)
+    app.command(
+        name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+    )(execute)
+    app.command(hidden=True)(serve)
+
+
+def up(
+    cluster: Annotated[Path, typer.Argument(help="Cluster file, e.g. cluster/testbed/five.yaml.")],
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="auto, root, userns or loopback. auto takes the best that is allowed here: namespaces as root, "
+            "namespaces of an ordinary user, or several raylets on loopback with sender pacing."
+        ),
+    ] = "auto",
+) -> None:
+    """Bring a cluster up: emulated devices on this machine, or the head of real ones."""
+    bring_up(cluster, mode)
+    say("the cluster is up; `edgeray devices` shows it, `edgeray down` takes it down")
+
+
+def bring_up(file: Path, mode: str = "auto") -> ClusterState:
+    """Devices, raylets and the scheduler; returns once every emulated device has its node."""
+    from edgeray import testbed
+    from edgeray.spec import load_cluster
+
+    if mode not in ("auto", "root", "userns", "loopback"):
+        raise BadInputError(f"--mode {mode}: expected auto, root, userns or loopback")
+    state = testbed.up(load_cluster(file), mode=mode, progress=say)
+    try:
+        _serve_on_head(state, file)
+    except BaseException:
+        testbed.down(progress=say)
+        raise
+    return state
+
+
+def _serve_on_head(state: ClusterState, file: Path) -> None:
+    """Start the scheduler, from a process on the head."""
+    argv = head_command(state, [sys.executable, "-m", "edgeray.cli.main", "serve", str(file.resolve())])
+    environment = {**os.environ, **head_environment(state), "EDGERAY_INSIDE": "1"}
+    done = subprocess.run(argv, env=environment, check=False)
+    if done.returncode != 0:
+        raise ClusterError("the scheduler did not come up; see the lines above, and `edgeray doctor`")
+
+
+def serve(file: Path) -> None:
+    """Start the scheduler of the cluster that RAY_ADDRESS names, and wait for its nodes."""
+    from edgeray.client import Client
+    from edgeray.spec import load_cluster
+
+    cluster = load_cluster(file)
+    client = Client()
+    from edgeray.actors import start_scheduler
+
+    root = os.environ["EDGERAY_OUTPUT_ROOT"]
+    start_scheduler(cluster.network, cluster.head, root)
+    wanted = set(cluster.network.devices) if not cluster.addresses else {cluster.head}
+    say(f"starting the scheduler on {cluster.head}, and a node on each device")
+    deadline_s = time.monotonic() + JOIN_WAIT_S
+    while True:
+        joined = {view.device for view in client.call("devices") if view.joined}
+        if wanted <= joined:
+            return
+        if time.monotonic() > deadline_s:
+            missing = ", ".join(sorted(wanted - joined))
+            raise ClusterError(f"no node came up on {missing} within {JOIN_WAIT_S:.0f} s")
+        time.sleep(0.3)
+
+
+def down() -> None:
+    """Take the cluster on this machine down, and everything that was left of one."""
+    from edgeray import testbed
+
+    state = current()
+    if state is not None and state.mode in ("physical", "joined"):
+        _close_nodes(state)
+    testbed.down(progress=say)
+
+
+def _close_nodes(state: ClusterState) -> None:
+    """On real machines the qdiscs and routes of nodes must go; namespaces take theirs along."""
+    argv = head_command(state, [sys.executable, "-c", "from edgeray.cli.cluster import close_all; close_all()"])
+    subprocess.run(argv, env={**os.environ, **head_environment(state)}, check=False, timeout=60)
+
+
+def close_all() -> None:
+    """Close the scheduler's nodes. Runs on the head."""
+    import ray
+
+    from edgeray.actors import NAMESPACE, SCHEDULER
+    from edgeray.client import Client
+
+    Client()
+    ray.get(ray.get_actor(SCHEDULER, namespace=NAMESPACE).close.remote(), timeout=45)
+
+
+def join(
+    head: Annotated[str, typer.Argument(help="HOST:PORT of the head, as `edgeray up` prints it there.")],
+    type: Annotated[str, typer.Option(help="Device type as the cluster file names it, e.g. jetson-nx.")],
+    device: Annotated[
+        str | None, typer.Option(help="Which device of the cluster file this is; found by address if left out.")
+    ] = None,
+    token: Annotated[
+        Path | None, typer.Option(help="The head's token file; copy it here first (scp).")
+    ] = None,
+    takeover: Annotated[
+        bool, typer.Option(help="Replace a root qdisc on the link's interface that EdgeRay did not make.")
+    ] = False,
+) -> None:
+    """Let this real device join a cluster: the same node actor, its own network interface."""
+    from edgeray.testbed import joining
+
+    joining.join(head, type=type, device=device, token=token, takeover=takeover, progress=say)
+
+
+def devices(as_json: Json = False) -> None:
+    """The devices, what they do, and how their flows are held to their rates."""
+    be_on_head()
+    from dataclasses import asdict
+
+    from edgeray.client import Client
+
+    views = Client().call("devices")
+    if as_json:
+        print_json({"devices": [asdict(view) for view in views]})
+        return
+    table = Table(title="devices", title_justify="left")
+    for column in ("device", "type", "state", "address", "cpu", "memory", "enforcement", "links (sent)", "jobs"):
+        table.add_column(column)
+    for view in views:
+        table.add_row(
+            view.device,
+            view.type,
+            "up" if view.joined else "away",
+            view.address or "-",
+            _cpu_text(view),
+            f"{bytes_text((view.sample or {}).get('memory_bytes'))} of {bytes_text(view.memory_bytes)}",
+            view.enforcement or "-",
+            _links_text(view.sample),
+            ", ".join(view.jobs) or "-",
+        )
+    stdout.print(table)
+
+
+def _cpu_text(view: Any) -> str:
+    if view.sample is None:
+        return f"- of {view.cpus:g}"
+    return f"{view.sample['cpu_fraction']:.0%} of {view.cpus:g}"
+
+
+def _links_text(sample: dict[str, Any] | None) -> str:
+    rows = (sample or {}).get("links", ())
+    window_s = (sample or {}).get("window_s", 1.0)
+    return (
+        "\n".join(
+            f"{row['peer']}: {bps_text(row['wire_bytes'] * 8 / window_s)} of {bps_text(row['capacity_bps'])}"
+            for row in rows
+        )
+        or "-"
+    )
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check what this machine can do: privileges, kernel features, tools, leftovers."""
+    from dataclasses import asdict
+
+    from edgeray.testbed.doctor import checks
+
+    found = checks()
+    if as_json:
+        print_json({"checks": [asdict(check) for check in found]})
+    else:
+        for check in found:
+            mark = "ok " if check.ok else "NO "
+            remedy = f"\n      remedy: {check.remedy}" if not check.ok and check.remedy else ""
+            stdout.print(f"{mark} {check.name}: {check.detail}{remedy}", markup=False, highlight=False)
+    if not all(check.ok for check in found if getattr(check, "needed", False)):
+        raise typer.Exit(1)
+
+
+def execute(context: typer.Context) -> None:
+    """Run a command on the head device, e.g. edgeray exec -- ray job submit ... ; or show the environment."""
+    if not context.args:
+        raise BadInputError("exec: no command given\n  expected: edgeray exec -- COMMAND [ARGUMENT...]")
+    say(f"on the head: {shlex.join(context.args)}")
+    code = run_on_head(context.args)
+    if code:
+        raise typer.Exit(code)

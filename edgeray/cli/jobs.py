@@ -1,0 +1,263 @@
+"""profile, plan, submit, jobs, logs, stop, schema: applications and what becomes of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from edgeray.cli.console import bps_text, bytes_text, print_json, say, seconds_text, stderr, stdout
+from edgeray.cli.enter import be_on_head
+from edgeray.errors import BadInputError, EdgeRayError
+
+if TYPE_CHECKING:
+    from edgeray.scheduler.views import JobView
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+AppPath = Annotated[Path, typer.Argument(help="Folder with a job.yaml, or a job file.")]
+PolicyName = Annotated[str, typer.Option("--policy", "-p", help="lr, br, tp, otfs, otfa, joint, or module:Class.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    for command in (profile, plan, submit, stop, logs, schema):
+        app.command()(command)
+    app.command(name="jobs")(list_jobs)
+
+
+def profile(app: AppPath, as_json: Json = False) -> None:
+    """Measure each task of an application on each type of device; instant when it was measured before."""
+    from edgeray.spec import check_runnable, load_app
+
+    loaded = load_app(app)
+    check_runnable(loaded)
+    be_on_head()
+    from edgeray.client import Client
+
+    client = Client(loaded.folder)
+    with stderr.status("profiling on one device of each type", spinner="dots"):
+        began = time.monotonic()
+        by_type = client.call("profile", client.package(loaded), timeout_s=1800.0)
+    say(f"profile of {loaded.job.id}: {time.monotonic() - began:.1f} s")
+    if as_json:
+        rows = {kind: {t: asdict(m) for t, m in found.items()} for kind, found in by_type.items()}
+        print_json({"app": loaded.job.id, "types": rows})
+    else:
+        stdout.print(profile_table(loaded.job.id, [t.id for t in loaded.job.tasks], by_type))
+
+
+def profile_table(app: str, tasks: list[Any], by_type: dict[str, Any]) -> Table:
+    """One row a task; per device type the mean, and p95, of its seconds per item."""
+    table = Table(title=f"profile of {app}: per item, mean (p95)", title_justify="left")
+    table.add_column("task")
+    for kind in sorted(by_type):
+        table.add_column(kind, justify="right")
+    table.add_column("output", justify="right")
+    table.add_column("memory", justify="right")
+    for task in tasks:
+        found = [by_type[kind].get(task) for kind in sorted(by_type)]
+        known = [m for m in found if m is not None]
+        table.add_row(
+            task,
+            *(f"{seconds_text(m.seconds_mean)} ({seconds_text(m.seconds_p95)})" if m else "-" for m in found),
+            bytes_text(max((m.output_bytes for m in known), default=None)),
+            bytes_text(max((m.memory_bytes for m in known), default=None)),
+        )
+    return table
+
+
+def plan(
+    job_files: Annotated[list[Path], typer.Argument(metavar="JOB...", help="Job files or folders, in order of arrival.")],
+    policy: PolicyName = "joint",
+    cluster: Annotated[
+        Path | None, typer.Option(help="Cluster file; else that of the cluster that is up.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Decide where tasks run, which way flows go and how fast, without running anything.
+
+    Exits with 1 when a job cannot be placed.
+    """
+    from edgeray.planning import decide, decision_json
+    from edgeray.profiler import ProfileStore
+    from edgeray.spec import load_app, load_cluster
+    from edgeray.testbed import require_current
+
+    loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
+    try:
+        decision, workloads = decide([load_app(path) for path in job_files], loaded, policy, ProfileStore())
+    except ValueError as error:
+        raise BadInputError(f"--policy {policy}: {error}") from error
+    answer = decision_json(policy, decision, workloads)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_plan(answer)
+    if not answer["feasible"]:
+        raise typer.Exit(1)
+
+
+def _print_plan(answer: dict[str, Any]) -> None:
+    for job in answer["jobs"]:
+        table = Table(
+            title=f"{job['name']} by {answer['policy']}: {job['throughput_per_s']:.4g} items/s, "
+            f"bound by {job['bottleneck']}",
+            title_justify="left",
+        )
+        for column in ("device", "tasks"):
+            table.add_column(column)
+        for device in sorted(set(job["placement"].values())):
+            table.add_row(device, ", ".join(t for t, d in job["placement"].items() if d == device))
+        stdout.print(table)
+        flows = Table("flow", "route", "rate", "per item")
+        for flow in job["flows"]:
+            flows.add_row(
+                f"{flow['from']} → {flow['to']}",
+                " → ".join(flow["route"]),
+                bps_text(flow["rate_bps"]),
+                bytes_text(flow["item_bytes"]),
+            )
+        if job["flows"]:
+            stdout.print(flows)
+    for reason in answer["reasons"]:
+        stdout.print(f"cannot be placed: {reason}", markup=False)
+
+
+def submit(
+    app: AppPath,
+    policy: PolicyName = "joint",
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as it is submitted.")] = False,
+    seconds: Annotated[float | None, typer.Option(help="Stop the job after so many seconds of running.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an application: profile it if needed, place it, enforce it, follow it to its end.
+
+    Ctrl-C stops the job. Without --detach a job ends by itself 30 s after its submitter is gone.
+    """
+    from edgeray.spec import check_runnable, load_app
+
+    loaded = load_app(app)
+    check_runnable(loaded)
+    if seconds is not None and seconds <= 0:
+        raise BadInputError(f"--seconds {seconds}: expected a number above 0")
+    be_on_head()
+    from edgeray.client import Client, require_known
+
+    require_known(policy)
+    client = Client(loaded.folder)
+    job = client.submit(loaded, policy, lease_s=None if detach else 30.0)
+    say(f"submitted {job}")
+    if detach:
+        if as_json:
+            print_json({"job": job})
+        else:
+            stdout.print(job)
+        return
+    view = _follow(client, job, seconds)
+    _report_end(view, as_json, stopped_on_time=seconds is not None)
+
+
+def _follow(client: Any, job: str, seconds: float | None) -> JobView:
+    """Show a line of progress until the job ends; stop it after seconds of running, or on Ctrl-C."""
+
+    def seen(view: JobView) -> bool:
+        live.update(progress_line(view))
+        return seconds is not None and view.started_s is not None and time.time() - view.started_s >= seconds
+
+    with Live(console=stderr, refresh_per_second=4, transient=not stderr.is_terminal) as live:
+        try:
+            view = client.watch(job, seen=seen)
+            if not view.ended:
+                client.call("stop", job, f"ran for {seconds:g} s")
+                view = client.watch(job, seen=lambda v: bool(live.update(progress_line(v))))
+        except KeyboardInterrupt:
+            client.call("stop", job, "interrupted by its user")
+            view = client.watch(job, seen=lambda v: bool(live.update(progress_line(v))))
+    return view  # type: ignore[no-any-return]
+
+
+def progress_line(view: JobView) -> str:
+    """What a job does, in one line."""
+    if view.phase == "running":
+        planned = view.plan["throughput_per_s"] if view.plan else 0.0
+        dropped = f", {view.dropped} dropped" if view.dropped else ""
+        return (
+            f"{view.job} running: {view.items} items, {view.rate_per_s:.2f}/s (planned {planned:.2f}/s), "
+            f"latency p50 {seconds_text(view.latency_p50_s)}{dropped}"
+        )
+    return f"{view.job} {view.phase}: {'; '.join(view.reasons) or view.detail}"
+
+
+def _report_end(view: JobView, as_json: bool, *, stopped_on_time: bool) -> None:
+    if as_json:
+        print_json(asdict(view))
+    else:
+        stdout.print(f"{view.job} {view.phase}: {view.items} items. {view.detail}", markup=False, highlight=False)
+        for device, files in sorted(view.results.items()):
+            for path, size in files.items():
+                stdout.print(f"  {device}: {path} ({bytes_text(size)})", markup=False, highlight=False)
+    if view.phase == "failed":
+        raise EdgeRayError(f"{view.job} failed: {view.detail}\n  remedy:   `edgeray logs {view.job}` tells more")
+    if view.phase == "stopped" and not stopped_on_time:
+        raise typer.Exit(1)
+
+
+def list_jobs(as_json: Json = False) -> None:
+    """All jobs of the cluster."""
+    be_on_head()
+    from edgeray.client import Client
+
+    views = Client().call("jobs")
+    if as_json:
+        print_json({"jobs": [asdict(view) for view in views]})
+        return
+    table = Table("job", "app", "policy", "state", "items", "items/s", "planned", "p50", "detail")
+    for v in views:
+        planned = f"{v.plan['throughput_per_s']:.2f}" if v.plan else "-"
+        detail = "; ".join(v.reasons) or v.detail
+        table.add_row(
+            v.job, v.app, v.policy, v.phase, str(v.items), f"{v.rate_per_s:.2f}", planned,
+            seconds_text(v.latency_p50_s), detail,
+        )  # fmt: skip
+    stdout.print(table)
+
+
+def logs(job: Annotated[str, typer.Argument(help="Job id, as `edgeray jobs` shows it.")], as_json: Json = False) -> None:
+    """A job's story, and what its stages printed."""
+    be_on_head()
+    from edgeray.client import Client
+
+    told = Client().call("logs", job)
+    if as_json:
+        print_json(told)
+        return
+    for row in told["story"]:
+        at = time.strftime("%H:%M:%S", time.localtime(row["at_s"]))
+        stdout.print(f"{at} {row['phase']}: {row['detail']}", markup=False, highlight=False)
+    for device, text in sorted(told["stages"].items()):
+        stdout.print(f"--- {device}", markup=False)
+        stdout.print(text.rstrip(), markup=False, highlight=False)
+
+
+def stop(job: Annotated[str, typer.Argument(help="Job id, as `edgeray jobs` shows it.")]) -> None:
+    """End a job: its stages close, its flows' classes and routes go."""
+    be_on_head()
+    from edgeray.client import Client
+
+    client = Client()
+    client.call("stop", job)
+    view = client.watch(job, seen=lambda v: None)
+    stdout.print(f"{view.job} {view.phase}: {view.detail}", markup=False, highlight=False)
+
+
+def schema(which: Annotated[str, typer.Argument(help="job or cluster")] = "job") -> None:
+    """The JSON Schema of job files or cluster files, for editors and checkers."""
+    from edgeray.spec import json_schema
+
+    if which not in ("job", "cluster"):
+        raise BadInputError(f"schema {which}: expected job or cluster")
+    print_json(json_schema(which))

@@ -1,0 +1,72 @@
+"""Decide without running: jobs and a network in, plans out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from edgeray.errors import ClusterError
+from edgeray.policy_names import policy_named
+from edgeray.profiler import ProfileStore, merge
+from edgeray.scheduler.views import plan_json
+from edgeray.spec import App, Cluster, check_job_on_cluster
+from policies.model import Decision, JobId, Network, Profile, Snapshot, Workload
+
+
+def decide(apps: Sequence[App], cluster: Cluster, policy: str, store: ProfileStore) -> tuple[Decision, list[Workload]]:
+    """The policy's decision on all apps arriving together, in the order given, on an idle cluster.
+
+    Raises SpecError when a job does not fit the cluster file, ClusterError when a profile is missing.
+    """
+    for app in apps:
+        check_job_on_cluster(app, cluster)
+    names = _distinct([str(app.job.id) for app in apps])
+    workloads = [
+        Workload(job=replace(app.job, id=JobId(name)), profile=stored_profile(app, cluster.network, store))
+        for app, name in zip(apps, names, strict=True)
+    ]
+    return policy_named(policy).decide(Snapshot(network=cluster.network), workloads), workloads
+
+
+def stored_profile(app: App, network: Network, store: ProfileStore) -> Profile | None:
+    """The app's measurements on the network's device types; None when it declares all its numbers."""
+    if not app.needs_profile:
+        return None
+    from edgeray.client import fingerprint
+
+    name = fingerprint(app)
+    found = {}
+    for device in network.devices.values():
+        if device.type not in found and (rows := store.get(name, device)) is not None:
+            found[device.type] = rows
+    if not found:
+        raise ClusterError(
+            f"{app.file}: nothing is declared or measured yet of how long its tasks take on these devices\n"
+            f"  remedy:   edgeray up {'CLUSTER.yaml'}, then edgeray profile {app.file.parent}; "
+            "or declare `work`, and `inputs` with sizes, in the job file"
+        )
+    return merge(found)
+
+
+def decision_json(policy: str, decision: Decision, workloads: Sequence[Workload]) -> dict[str, Any]:
+    """What `edgeray plan --json` prints."""
+    refused = [decision.infeasible[w.job.id] for w in workloads if w.job.id in decision.infeasible]
+    return {
+        "policy": policy,
+        "feasible": all(w.job.id in decision.plans for w in workloads),
+        "reasons": [f"{one.job}: {reason}" for one in refused for reason in one.reasons],
+        "jobs": [
+            plan_json(decision.plans[w.job.id], w) for w in workloads if w.job.id in decision.plans
+        ],
+    }
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The same names, numbered where one comes twice."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return out
