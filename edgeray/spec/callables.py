@@ -77,6 +77,8 @@ def _installed(document: Document, path: tuple[str, ...], module: str, folder: P
 
 
 def _find_without_running(module: str, folder: Path) -> ModuleSpec | None:
+    if (imported := sys.modules.get(module)) is not None and imported.__spec__ is not None:
+        return imported.__spec__  # also os.path and its like, which no finder finds
     top, *rest = module.split(".")
     try:
         # A package in the folder shadows an installed one of that name.

@@ -33,21 +33,20 @@ def place_of(body: Callable[..., Any]) -> str:
     return f"{file}:{line}" if file is not None else f"{body.__module__}.{body.__qualname__}"
 
 
-def check_importable(body: Callable[..., Any], task: str) -> None:
+def check_importable(body: Callable[..., Any]) -> None:
     """Raises SpecError unless importing body's module anew gives body under its name."""
     module, qualname = body.__module__, body.__qualname__
     if module == "__main__":
         raise SpecError(
             place_of(body),
-            f"the code of task '{task}' ({qualname}) is in the script that runs (__main__)",
+            f"'{qualname}' is in the script that runs (__main__)",
             expected="code in a module, which the devices can import",
             remedy="move the tasks to a module beside the script (tasks.py, say) and import them",
         )
     if "<" in qualname:
         raise SpecError(
             place_of(body),
-            f"the code of task '{task}' is {'a lambda' if 'lambda' in qualname else 'defined in a function'}"
-            f" ({qualname})",
+            f"'{qualname}' is {'a lambda' if 'lambda' in qualname else 'defined inside a function'}",
             expected="a function or class at the top of a module",
             remedy="move it there",
         )
@@ -57,7 +56,7 @@ def check_importable(body: Callable[..., Any], task: str) -> None:
     if found is not body:
         raise SpecError(
             place_of(body),
-            f"the code of task '{task}' is not what {module}:{qualname} names",
+            f"what is bound is not what {module}:{qualname} names",
             expected="a function or class that its module holds under its own name",
             remedy="keep the name that it was defined by",
         )

@@ -88,7 +88,7 @@ def _collect(root: Any) -> list[Any]:
             if not is_group:
                 _check_kind(node)
                 waiting.append((node, True))
-            children = node.get_args()[0] if is_group else _bound_nodes(node)
+            children = list(node.get_args()) if is_group else _bound_nodes(node)
             waiting.extend((child, False) for child in reversed(children))
     return ordered
 
@@ -151,6 +151,7 @@ def _bind(raw: Any) -> _Bound:
         actor = raw.get_other_args_to_resolve()["parent_class_node"]
         body, method = _class_of(actor), raw.get_method_name()
         options = {**actor.get_options(), **raw.get_options()}
+    check_importable(body)
     where = place_of(body)
     try:
         if actor is None:
@@ -244,7 +245,6 @@ def _check_task(task: str, node: _Bound) -> None:
             expected="these labels only on sources",
             remedy="move them to the source",
         )
-    check_importable(node.body, task)
 
 
 def _job_name(name: str | None, tasks: Mapping[str, _Bound], root: Any) -> JobId:

@@ -102,6 +102,14 @@ def _inputs(value: Any) -> Any:
     return dict.fromkeys(value)
 
 
+def _pair(value: Any) -> Any:
+    if not isinstance(value, list) or len(value) != 2:
+        raise wrong(
+            "are not two devices", expected="a list of two device ids", remedy="write `ends: [e1, e2]`"
+        )
+    return value
+
+
 def _parser(quantity: Quantity) -> BeforeValidator:
     def parse(value: Any) -> float:
         try:
@@ -198,7 +206,9 @@ class DeviceForm(_Form):
 class LinkForm(_Form):
     """One undirected link; both directions share its capacity."""
 
-    ends: tuple[Id, Id] = Field(description="The two devices that it joins.")
+    ends: Annotated[tuple[Id, Id], BeforeValidator(_pair)] = Field(
+        description="The two devices that it joins."
+    )
     capacity: BitsPerS = Field(description="Bits per second.")
     delay: Seconds = Field(0.0, description="One-way delay.")
 

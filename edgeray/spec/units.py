@@ -61,7 +61,7 @@ class Quantity:
         try:
             return float(value)
         except OverflowError:
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
 
     def _from_text(self, text: str) -> float:
         if text.strip().lower().lstrip("+-.") in ("nan", "inf", "infinity"):

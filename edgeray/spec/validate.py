@@ -19,12 +19,15 @@ _NESTED: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
 
 
 def validate(document: Document, form: type[_Form]) -> _Form:
-    """The document as form. Raises SpecError for the mistake that stands first in the file."""
+    """The document as form. Raises SpecError for the mistake that stands first in the file.
+
+    What is missing comes last: a misspelt key is the likelier reason for it.
+    """
     try:
         return form.model_validate(document.value)
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
-    first = min(mistakes, key=lambda mistake: document.line(_path(mistake)))
+    first = min(mistakes, key=lambda mistake: (mistake["type"] == "missing", document.line(_path(mistake))))
     raise _translate(document, form, first)
 
 
@@ -115,8 +118,6 @@ def _expected(mistake: ErrorDetails) -> str:
     kind = mistake["type"]
     if kind == "literal_error":
         return str(mistake.get("ctx", {}).get("expected", ""))
-    if kind == "tuple_type" or "ends" in mistake["loc"]:
-        return "a list of two device ids"
     return {
         "string_type": "text",
         "dict_type": "a mapping (key: value)",

@@ -56,9 +56,8 @@ class Document:
 def read_yaml(file: Path, *, expected: str) -> Document:
     """The one document in file. expected: what the file should hold, for messages. Raises SpecError."""
     text = _read_text(file, expected)
-    loader = _Loader(text, file)
     try:
-        root = loader.get_single_node()
+        root = _Loader(text, file).get_single_node()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(
@@ -69,8 +68,6 @@ def read_yaml(file: Path, *, expected: str) -> Document:
         ) from None
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(file, error) from None
-    finally:
-        loader.dispose()
     if root is None:
         raise SpecError(
             f"{file}:1", "the file is empty", expected=expected, remedy="write it, or name another file"
