@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 
 from policies.model import Policy
+from policies.placement.joint import Joint, JointFloor
 from policies.placement.otfa import OnlineFlowAdjustment
 from policies.placement.otfs import OnlineFlowScheduling
 from policies.placement.tp import TaskPartition
@@ -17,6 +18,8 @@ _BUILT_IN: dict[str, Callable[[], Policy]] = {
     "tp": TaskPartition,
     "otfs": OnlineFlowScheduling,
     "otfa": OnlineFlowAdjustment,
+    "joint": Joint,
+    "joint-floor": JointFloor,
 }
 
 POLICIES: tuple[str, ...] = tuple(_BUILT_IN)

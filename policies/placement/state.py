@@ -105,14 +105,25 @@ class State:
 
     def admit(self, asked: Demand, placement: Sequence[int]) -> Placed:
         """Take a job in: its memory is held from here on; routes and rates are still to be set."""
-        for device, needed in zip(placement, asked.memory_bytes, strict=True):
-            self.free_bytes[device] -= needed
         flows = len(asked.bits)
         job = Placed(
             demand=asked, placement=tuple(placement), routes=[LOCAL] * flows, rates_bps=np.zeros(flows)
         )
+        self.hold(job)
         self.jobs.append(job)
         return job
+
+    def hold(self, job: Placed) -> None:
+        np.subtract.at(self.free_bytes, np.array(job.placement), job.demand.memory_bytes)
+
+    def release(self, job: Placed) -> None:
+        self.free_bytes = self.free_without(job)
+
+    def free_without(self, job: Placed) -> Floats:
+        """Memory that would be free if job were not there."""
+        free = self.free_bytes.copy()
+        np.add.at(free, np.array(job.placement), job.demand.memory_bytes)
+        return free
 
     def refuse(self, asked: Demand, refusal: Refusal) -> None:
         job = asked.workload.job.id
@@ -125,6 +136,13 @@ class State:
             if cut and job.plan is not None:
                 self.jobs.remove(job)
                 self.stranded.append(RunningJob(workload=job.demand.workload, plan=job.plan))
+
+    def repair_routes(self) -> None:
+        """Lead flows whose links have lost their capacity by the shortest route instead."""
+        for job in self.jobs:
+            for position, (flow, route) in enumerate(zip(job.flows, job.routes, strict=True)):
+                if any(self.graph.capacity_bps[link] <= 0 for link in route.links):
+                    job.routes[position] = self.router.shortest(flow.source, flow.target) or route
 
     def all_flows(self) -> list[FlowDemand]:
         return [flow for job in self.jobs for flow in job.flows]

@@ -1,0 +1,104 @@
+"""What all jobs take of all resources, and how good that is: what `joint` weighs its choices by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from scipy import sparse
+
+from policies.flows.graph import Floats
+from policies.placement.demand import Demand
+from policies.placement.potential import Candidate, Resources
+from policies.placement.rates import ROUNDS, floored_sum, proportional_fair
+from policies.placement.state import Placed, State
+
+QUICK_ROUNDS = 30
+"""Rounds that do for comparing two candidates, from the prices of the last comparison on."""
+
+
+class Objective(Protocol):
+    """Rates of jobs, and how much they are worth."""
+
+    def rates(self, usage: sparse.csr_array, limits: Floats) -> Floats: ...
+
+    def worth(self, usage: sparse.csr_array, limits: Floats) -> float: ...
+
+
+class ProportionalFairness:
+    """The sum of the logarithms of the rates: doubling one job's rate is worth halving another's."""
+
+    def __init__(self) -> None:
+        self._prices: Floats | None = None
+
+    def rates(self, usage: sparse.csr_array, limits: Floats) -> Floats:
+        return proportional_fair(usage, limits)[0]
+
+    def worth(self, usage: sparse.csr_array, limits: Floats) -> float:
+        rounds = ROUNDS if self._prices is None else QUICK_ROUNDS
+        rates, self._prices = proportional_fair(usage, limits, self._prices, rounds)
+        return float(np.log(np.clip(rates, 1e-300, 1e300)).sum())
+
+
+class FlooredThroughput:
+    """The sum of the rates, of which each job has at least half of its dominant-resource-fair one."""
+
+    def rates(self, usage: sparse.csr_array, limits: Floats) -> Floats:
+        return floored_sum(usage, limits)
+
+    def worth(self, usage: sparse.csr_array, limits: Floats) -> float:
+        return float(np.clip(floored_sum(usage, limits), 0.0, 1e300).sum())
+
+
+class Board:
+    """Jobs and their use of resources; candidates can be tried on it before one is taken."""
+
+    def __init__(self, state: State, objective: Objective) -> None:
+        self.state = state
+        self.resources = Resources.of(state.graph)
+        self.objective = objective
+        self.jobs: list[Placed] = []
+        self._usage: list[Floats] = []
+        for job in state.jobs:
+            self._append(job)
+
+    def _append(self, job: Placed) -> None:
+        self.jobs.append(job)
+        self._usage.append(self.resources.usage(job.demand, job.placement, job.routes))
+
+    def admit(self, asked: Demand, candidate: Candidate) -> None:
+        job = self.state.admit(asked, candidate.placement)
+        job.routes = candidate.routes
+        self._append(job)
+
+    def load(self, without: int | None = None) -> Floats:
+        """Seconds of each resource that one item of every job takes."""
+        total: Floats = np.sum(self._usage, axis=0) if self._usage else np.zeros(self.resources.count)
+        return total if without is None else total - self._usage[without]
+
+    def rates(self) -> Floats:
+        return self.objective.rates(*self._problem(self._usage, []))
+
+    def worth(self) -> float:
+        return self.objective.worth(*self._problem(self._usage, []))
+
+    def worth_with(self, asked: Demand, candidate: Candidate, instead_of: int | None = None) -> float:
+        """The worth of all if the candidate joined, or took the place of a job."""
+        if instead_of is None:
+            return self.objective.worth(*self._problem([*self._usage, candidate.usage], [asked]))
+        usage = [*self._usage]
+        usage[instead_of] = candidate.usage
+        return self.objective.worth(*self._problem(usage, []))
+
+    def replace(self, index: int, candidate: Candidate) -> None:
+        """Move a job: its memory, devices and routes."""
+        job = self.jobs[index]
+        self.state.release(job)
+        job.placement, job.routes = candidate.placement, candidate.routes
+        self.state.hold(job)
+        self._usage[index] = candidate.usage
+
+    def _problem(self, usage: Sequence[Floats], joining: Sequence[Demand]) -> tuple[sparse.csr_array, Floats]:
+        limits = [asked.items_per_s for asked in (*(job.demand for job in self.jobs), *joining)]
+        return sparse.csr_array(np.array(usage)), np.array(limits)

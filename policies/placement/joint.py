@@ -1,0 +1,176 @@
+"""Placement, routes and rates of all jobs together: `joint` and `joint-floor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from policies.flows.graph import Floats
+from policies.flows.sharing import incidence, max_min
+from policies.model import Decision, Snapshot, Workload
+from policies.placement.allocation import allocate_tasks
+from policies.placement.board import Board, FlooredThroughput, Objective, ProportionalFairness
+from policies.placement.demand import ANYWHERE, Demand
+from policies.placement.potential import Candidate, place_by_potential, route_by_potential
+from policies.placement.reasons import Refusal
+from policies.placement.state import State
+
+POWERS = (2.0, 4.0, 8.0)
+BACKGROUND = 0.1
+"""Load that every resource is taken to have besides, as part of the largest: an idle one is not quite free."""
+RESERVE = 0.2
+"""Part of the memory of devices other than the job's cameras that is left to later jobs while that works."""
+SWEEPS = 2
+REROUTES = 8
+BETTER = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class _JointPolicy:
+    """Choose devices and routes by potentials, candidate by candidate; grant rates to jobs, not to flows.
+
+    Source: the shortcomings of Zhang 2024's JRBA (see `OnlineFlowAdjustment`): there a flow's rate knows nothing
+    of what its job can compute, so links carry grants that nobody can use. Here a job has one rate over devices
+    and links together (Kelly et al. 1998; Ghodsi et al. 2011), and its flows get rate x volume.
+    An arrival's candidates are placements by potentials of several powers (Aspnes et al. 1997) and Alg. 1 with
+    potential routing; the one under which all jobs together are worth most is taken. Arrivals of one decision
+    are then placed anew, one by one, while that helps; of jobs that run only routes and rates change.
+    Sources are paced to the granted rate. What links have left is shared out too, so that queues drain.
+    Complexity: per arrival some dozen Dijkstras a power and four rate allocations, times SWEEPS + 1.
+    """
+
+    name: str
+    objective: Callable[[], Objective]
+
+    def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
+        state = State.of(snapshot, self.name)
+        state.strand_cut_off()
+        state.repair_routes()
+        board = Board(state, self.objective())
+        for workload in arrivals:
+            asked = state.demand(workload)
+            found = best(board, asked)
+            if isinstance(found, Refusal):
+                state.refuse(asked, found)
+            else:
+                board.admit(asked, found)
+        place_anew(board)
+        reroute(board)
+        grant(board)
+        return state.decision()
+
+
+class Joint(_JointPolicy):
+    """Proportionally fair."""
+
+    def __init__(self) -> None:
+        super().__init__("joint", ProportionalFairness)
+
+
+class JointFloor(_JointPolicy):
+    """The largest sum of rates that leaves every job half of its dominant-resource-fair rate."""
+
+    def __init__(self) -> None:
+        super().__init__("joint-floor", FlooredThroughput)
+
+
+def best(board: Board, asked: Demand, index: int | None = None) -> Candidate | Refusal:
+    """The candidate worth most; index: the job that would move, None for one that arrives."""
+    if asked.problems:
+        return Refusal(asked.problems)
+    free = board.state.free_bytes
+    if index is not None:
+        free = board.state.free_without(board.jobs[index])
+    greedy = allocate_tasks(asked, board.state.router, free)
+    candidates = list(_candidates(board, asked, index, free, greedy))
+    if not candidates:
+        return greedy if isinstance(greedy, Refusal) else Refusal((f"job {asked.workload.job.id}: no route",))
+    if len(candidates) == 1:
+        return candidates[0]
+    return max(candidates, key=lambda candidate: board.worth_with(asked, candidate, index))
+
+
+def _candidates(
+    board: Board, asked: Demand, index: int | None, free: Floats, greedy: tuple[int, ...] | Refusal
+) -> Iterator[Candidate]:
+    load = _background(board.load(index), asked)
+    kept = RESERVE * board.state.total_bytes
+    kept[[device for device in asked.pinned if device != ANYWHERE]] = 0.0
+    for memory in (free - kept, free):
+        found = [place_by_potential(board.resources, asked, load, memory, power) for power in POWERS]
+        some = [candidate for candidate in found if candidate is not None]
+        yield from some
+        if some:
+            break
+    if not isinstance(greedy, Refusal):
+        routed = route_by_potential(board.resources, asked, greedy, load, POWERS[-2])
+        if routed is not None:
+            yield routed
+
+
+def _background(load: Floats, asked: Demand) -> Floats:
+    fastest = asked.seconds.min(axis=1)
+    alone = float(fastest[np.isfinite(fastest)].sum())
+    return load + BACKGROUND * max(float(load.max(initial=0.0)), alone)
+
+
+def place_anew(board: Board) -> None:
+    """Move jobs of this decision, one at a time, while all together gain; at most SWEEPS times round."""
+    movable = [index for index, job in enumerate(board.jobs) if job.plan is None]
+    if len(board.jobs) < 2:
+        return
+    for _ in range(SWEEPS):
+        moved = False
+        for index in movable:
+            asked = board.jobs[index].demand
+            found = best(board, asked, index)
+            moved |= not isinstance(found, Refusal) and _take(board, index, found)
+        if not moved:
+            return
+
+
+def reroute(board: Board) -> None:
+    """Give new routes to running jobs on the fullest links, one at a time, while all together gain."""
+    devices = len(board.state.graph.devices)
+    load = board.load()
+    pressure = {
+        index: max(load[devices + link] for route in job.routes for link in route.links)
+        for index, job in enumerate(board.jobs)
+        if job.plan is not None and any(route.links for route in job.routes)
+    }
+    for index in sorted(pressure, key=lambda index: (-pressure[index], index))[:REROUTES]:
+        job = board.jobs[index]
+        load = _background(board.load(index), job.demand)
+        found = route_by_potential(board.resources, job.demand, job.placement, load, POWERS[-1])
+        if found is not None and found.routes != job.routes:
+            _take(board, index, found)
+
+
+def _take(board: Board, index: int, candidate: Candidate) -> bool:
+    before = board.worth()
+    after = board.worth_with(board.jobs[index].demand, candidate, index)
+    if after <= before + BETTER * abs(before):
+        return False
+    board.replace(index, candidate)
+    return True
+
+
+def grant(board: Board) -> None:
+    """Each job its rate, each flow rate x bits and its share of what the links have left."""
+    if not board.jobs:
+        return
+    rates = board.rates()
+    routes = [route for job in board.jobs for route in job.routes]
+    bits = [
+        float(rate) * size if np.isfinite(rate) and route.links else 0.0
+        for job, rate in zip(board.jobs, rates, strict=True)
+        for size, route in zip(job.demand.bits, job.routes, strict=True)
+    ]
+    needed = np.array(bits, dtype=np.float64)
+    capacity = board.state.graph.capacity_bps
+    spare = np.maximum(capacity - incidence(routes, len(capacity)) @ needed, 0.0)
+    board.state.set_flows(routes, needed + max_min(routes, needed, spare))
+    for job, rate in zip(board.jobs, rates, strict=True):
+        job.granted_per_s = float(rate) if np.isfinite(rate) else None

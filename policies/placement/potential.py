@@ -1,0 +1,166 @@
+"""Placement and routing by potentials: what is nearly full is dear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+
+from policies.flows.graph import LOCAL, Floats, Graph, Ints, Route
+from policies.placement.demand import ANYWHERE, Demand
+
+NOWHERE = -9999
+"""scipy's predecessor of what cannot be reached, and of the start."""
+HOP = 1e-12
+"""A hop's own price, so that of routes that cost nothing the shortest is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Devices, then links, as one row of resources of capacity 1.
+
+    Work takes seconds of a device; bits take bits / capacity_bps seconds of a link. Links of no capacity are no
+    resource of anybody. arcs: both directions of every usable link, CSR over devices; arc_link: link of each arc.
+    """
+
+    graph: Graph
+    seconds_per_bit: Floats
+    arcs: sparse.csr_array
+    arc_link: Ints
+
+    @classmethod
+    def of(cls, graph: Graph) -> Resources:
+        usable = np.flatnonzero(graph.capacity_bps > 0)
+        ends = graph.ends[usable]
+        tails = np.concatenate([ends[:, 0], ends[:, 1]])
+        heads = np.concatenate([ends[:, 1], ends[:, 0]])
+        links = np.concatenate([usable, usable])
+        order = np.lexsort((heads, tails))
+        count = len(graph.devices)
+        starts = np.searchsorted(tails[order], np.arange(count + 1)).astype(np.int32)
+        arcs = sparse.csr_array(
+            (np.ones(len(order)), heads[order].astype(np.int32), starts), shape=(count, count)
+        )
+        capacity = graph.capacity_bps
+        return cls(
+            graph=graph,
+            seconds_per_bit=np.divide(1.0, capacity, out=np.zeros_like(capacity), where=capacity > 0),
+            arcs=arcs,
+            arc_link=links[order],
+        )
+
+    @property
+    def count(self) -> int:
+        return len(self.graph.devices) + len(self.graph.links)
+
+    def usage(self, asked: Demand, placement: tuple[int, ...], routes: list[Route]) -> Floats:
+        """Seconds of each resource that one item takes, shape (devices + links,)."""
+        devices = len(self.graph.devices)
+        taken = np.zeros(self.count)
+        for task, device in enumerate(placement):
+            taken[device] += asked.seconds[task, device]
+        for bits, route in zip(asked.bits, routes, strict=True):
+            for link in route.links:
+                taken[devices + link] += bits * self.seconds_per_bit[link]
+        return taken
+
+    def tree(self, source: int, link_prices: Floats) -> tuple[Floats, Ints]:
+        """Cheapest way from source to each device: (price, predecessor)."""
+        self.arcs.data[:] = link_prices[self.arc_link] + HOP
+        prices, before = dijkstra(self.arcs, indices=source, return_predecessors=True)
+        return prices, before
+
+    def route(self, source: int, target: int, before: Ints) -> Route:
+        if source == target:
+            return LOCAL
+        devices, links = [target], list[int]()
+        while devices[-1] != source:
+            previous = int(before[devices[-1]])
+            links.append(self._link(previous, devices[-1]))
+            devices.append(previous)
+        return Route(devices=tuple(reversed(devices)), links=tuple(reversed(links)))
+
+    def _link(self, a: int, b: int) -> int:
+        return next(link for neighbour, link in self.graph.neighbours[a] if neighbour == b)
+
+
+def increase(load: Floats, more: Floats, power: float) -> Floats:
+    """What more load does to the potential load^power."""
+    added: Floats = (load + more) ** power - load**power
+    return added
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way to run a job. usage: seconds of each resource per item."""
+
+    placement: tuple[int, ...]
+    routes: list[Route]
+    usage: Floats
+
+
+def place_by_potential(
+    resources: Resources, asked: Demand, load: Floats, free_bytes: Floats, power: float
+) -> Candidate | None:
+    """Place tasks in topological order, each where it and its input flows raise the potential least.
+
+    load: of each resource before, shape (devices + links,); the sum over resources of load^power is the
+    potential (Aspnes et al. 1997, On-line routing of virtual circuits; here a polynomial in place of the
+    exponential): the higher the power, the more only the fullest counts.
+    None when a task finds no device with memory that its inputs reach.
+    Complexity: one Dijkstra a flow.
+    """
+    devices = len(resources.graph.devices)
+    load, free = load.copy(), free_bytes.copy()
+    placement: list[int] = []
+    routes: list[Route] = [LOCAL] * len(asked.bits)
+    for task, pinned in enumerate(asked.pinned):
+        seconds = asked.seconds[task]
+        possible = np.isfinite(seconds) & (free >= asked.memory_bytes[task])
+        if pinned != ANYWHERE:
+            possible &= np.arange(devices) == pinned
+        price = increase(load[:devices], np.where(possible, seconds, 0.0), power)
+        trees: dict[int, Ints] = {}
+        for flow in asked.inputs[task]:
+            more = asked.bits[flow] * resources.seconds_per_bit
+            source = placement[asked.producers[flow]]
+            reach, trees[flow] = resources.tree(source, increase(load[devices:], more, power))
+            price = price + reach
+        possible &= np.isfinite(price)
+        if not possible.any():
+            return None
+        device = int(np.argmin(np.where(possible, price, np.inf)))
+        placement.append(device)
+        free[device] -= asked.memory_bytes[task]
+        load[device] += seconds[device]
+        for flow, before in trees.items():
+            route = resources.route(placement[asked.producers[flow]], device, before)
+            routes[flow] = route
+            for link in route.links:
+                load[devices + link] += asked.bits[flow] * resources.seconds_per_bit[link]
+    return Candidate(
+        placement=tuple(placement),
+        routes=routes,
+        usage=resources.usage(asked, tuple(placement), routes),
+    )
+
+
+def route_by_potential(
+    resources: Resources, asked: Demand, placement: tuple[int, ...], load: Floats, power: float
+) -> Candidate | None:
+    """Routes for a placement that is given, the most voluminous flow first."""
+    devices = len(resources.graph.devices)
+    load = load.copy()
+    routes: list[Route] = [LOCAL] * len(asked.bits)
+    for flow in sorted(range(len(asked.bits)), key=lambda flow: (-asked.bits[flow], flow)):
+        source, target = placement[asked.producers[flow]], placement[asked.consumers[flow]]
+        more = asked.bits[flow] * resources.seconds_per_bit
+        prices, before = resources.tree(source, increase(load[devices:], more, power))
+        if not np.isfinite(prices[target]):
+            return None
+        routes[flow] = resources.route(source, target, before)
+        for link in routes[flow].links:
+            load[devices + link] += more[link]
+    return Candidate(placement=placement, routes=routes, usage=resources.usage(asked, placement, routes))
