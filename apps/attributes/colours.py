@@ -26,7 +26,7 @@ NAMES = (
 )
 
 # Hue in OpenCV's half degrees: each name up to its bound; the circle closes with red.
-_HUE_BOUNDS = ((7, "red"), (20, "orange"), (33, "yellow"), (83, "green"), (97, "cyan"), (128, "blue"))
+_HUE_BOUNDS = ((7, "red"), (20, "orange"), (33, "yellow"), (83, "green"), (100, "cyan"), (128, "blue"))
 _HUE_BOUNDS_END = ((148, "purple"), (171, "pink"), (180, "red"))
 
 

@@ -18,13 +18,17 @@ _HEADINGS = ("right", "down-right", "down", "down-left", "left", "up-left", "up"
 
 @dataclass(slots=True)
 class _Person:
-    """One track: a constant-velocity Kalman filter over (x, y, width, height, x speed, y speed)."""
+    """One track: a constant-velocity Kalman filter over (x, y, width, height, x speed, y speed).
+
+    filter_s: the time that the filter stands for. seen_s: when the person was last seen.
+    """
 
     id: int
     filter: Any
     feature: Tensor
     seen: int
-    time_s: float
+    seen_s: float
+    filter_s: float
 
     @property
     def box(self) -> Tensor:
@@ -55,7 +59,8 @@ class Track:
     def __call__(self, item: Item) -> Item:
         boxes, features, now_s = item["people"], item["features"].astype(np.float32), item["time_s"]
         for person in self._people:
-            _predict(person.filter, now_s - person.time_s)
+            _predict(person.filter, now_s - person.filter_s)
+            person.filter_s = now_s
         predicted = np.array([person.box for person in self._people], np.float32).reshape(-1, 4)
         owners: list[_Person | None] = [None] * len(boxes)
         for row, column in self._match(predicted, boxes, features, now_s):
@@ -83,7 +88,7 @@ class Track:
         centres = (
             predicted[:, None, :2] + predicted[:, None, 2:] - boxes[None, :, :2] - boxes[None, :, 2:]
         ) / 2
-        unseen_s = np.array([now_s - person.time_s for person in self._people], np.float32)
+        unseen_s = np.array([now_s - person.seen_s for person in self._people], np.float32)
         heights = boxes[None, :, 3] - boxes[None, :, 1]
         reach = heights * (0.5 + np.clip(unseen_s, 0, 1)[:, None])  # the longer unseen, the farther
         cost[np.linalg.norm(centres, axis=2) > reach] = _FORBIDDEN
@@ -91,7 +96,7 @@ class Track:
         return [(r, c) for r, c in zip(rows, columns, strict=True) if cost[r, c] <= self._max_cost]
 
     def _start(self, box: Tensor, feature: Tensor, now_s: float) -> _Person:
-        person = _Person(id=0, filter=_new_filter(box), feature=feature, seen=1, time_s=now_s)
+        person = _Person(id=0, filter=_new_filter(box), feature=feature, seen=1, seen_s=now_s, filter_s=now_s)
         self._people.append(person)
         return person
 
@@ -99,7 +104,7 @@ class Track:
         person.filter.correct(_measured(box))
         mean = 0.9 * person.feature + 0.1 * feature
         person.feature = mean / np.linalg.norm(mean)
-        person.seen, person.time_s = person.seen + 1, now_s
+        person.seen, person.seen_s = person.seen + 1, now_s
         if person.id == 0 and person.seen >= self._confirm:
             self._ids += 1
             person.id = self._ids
@@ -107,7 +112,7 @@ class Track:
 
     def _lasts(self, person: _Person, now_s: float) -> bool:
         """Whether a track that was not seen now is kept; one that was never confirmed is not."""
-        return person.id > 0 and now_s - person.time_s <= self._forget_s
+        return person.id > 0 and now_s - person.seen_s <= self._forget_s
 
 
 def _measured(box: Tensor) -> Tensor:
@@ -132,8 +137,7 @@ def _predict(kalman: Any, step_s: float) -> None:
     position, speed = (40 * step_s**2 / 2) ** 2, (40 * step_s) ** 2
     noise = np.array([position, position, 4 * step_s, 4 * step_s, speed, speed], np.float32)
     kalman.processNoiseCov = np.diag(noise)
-    kalman.predict()
-    kalman.statePost = kalman.statePre.copy()
+    kalman.predict()  # OpenCV makes the prediction the estimate too, until a measurement corrects it
 
 
 def _heading(velocity: npt.NDArray[np.float32]) -> str:
