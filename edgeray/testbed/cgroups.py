@@ -61,7 +61,7 @@ def find_hierarchy(mountinfo: str | None = None, own: str | None = None) -> Hier
     v2 = [point for kind, point, _ in mounts if kind == "cgroup2"]
     if v2:
         return _hierarchy_v2(v2[0], paths.get("", "/"))
-    return Hierarchy(version=0, parents={}, missing={name: "no cgroup file system" for name in LIMITING})
+    return Hierarchy(version=0, parents={}, missing=dict.fromkeys(LIMITING, "no cgroup file system"))
 
 
 def make_root(hierarchy: Hierarchy, name: str) -> None:
@@ -103,7 +103,7 @@ def limits(hierarchy: Hierarchy, *, cpus: float, memory_bytes: float) -> tuple[t
     quota_us = max(CPU_QUOTA_MIN_US, round(cpus * CPU_PERIOD_US))
     memory = str(max(1, round(memory_bytes)))
     if hierarchy.version == 2:
-        wanted = (
+        wanted: tuple[tuple[str, str], ...] = (
             ("cpu.max", f"{quota_us} {CPU_PERIOD_US}"),
             ("memory.max", memory),
             ("memory.swap.max", "0"),
@@ -174,15 +174,15 @@ def _hierarchy_v2(point: Path, own: str) -> Hierarchy:
     parent = _topmost_writable(point, own)
     if parent is None:
         reason = f"{point}{own} is not delegated to this user"
-        return Hierarchy(version=2, parents={}, missing={name: reason for name in LIMITING})
+        return Hierarchy(version=2, parents={}, missing=dict.fromkeys(LIMITING, reason))
     offered = _read(parent / "cgroup.controllers").split()
     usable = [name for name in LIMITING if name in offered]
     missing = {name: f"{parent} does not offer it" for name in LIMITING if name not in offered}
     if usable and parent != point and _read(parent / "cgroup.procs").split():
         # The kernel forbids limits below a group that holds processes itself (except at the root).
-        missing = {name: f"{parent} holds processes itself" for name in LIMITING}
+        missing = dict.fromkeys(LIMITING, f"{parent} holds processes itself")
         usable = []
-    return Hierarchy(version=2, parents={name: parent for name in usable}, missing=missing)
+    return Hierarchy(version=2, parents=dict.fromkeys(usable, parent), missing=missing)
 
 
 def _topmost_writable(point: Path, own: str) -> Path | None:

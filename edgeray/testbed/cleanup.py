@@ -133,7 +133,7 @@ def _ancestors() -> frozenset[int]:
 
 
 def _all_pids() -> Iterable[int]:
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+    return sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
 
 
 def _carries(pid: int, tag: str) -> bool:
@@ -143,14 +143,14 @@ def _carries(pid: int, tag: str) -> bool:
 
 def _owned(pid: int) -> bool:
     try:
-        return os.stat(f"/proc/{pid}").st_uid == os.getuid()
+        return Path(f"/proc/{pid}").stat().st_uid == os.getuid()
     except OSError:
         return False
 
 
 def _inode(pid: int, kind: str) -> int | None:
     try:
-        return os.stat(f"/proc/{pid}/ns/{kind}").st_ino
+        return Path(f"/proc/{pid}/ns/{kind}").stat().st_ino
     except OSError:
         return None
 

@@ -37,7 +37,7 @@ def run(
 ) -> str:
     """Standard output of argv. Raises TestbedError with what was attempted and what the program said."""
     try:
-        done = subprocess.run(  # noqa: PLW1509
+        done = subprocess.run(
             argv,
             input=stdin,
             env=environment,

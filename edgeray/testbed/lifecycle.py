@@ -10,14 +10,16 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgeray.errors import BadInputError, TestbedError
 from edgeray.spec.app import Cluster
-from edgeray.testbed import cgroups, cleanup, device_file, namespaces, raylets
+from edgeray.testbed import cgroups, cleanup, device_file, namespaces, physical, raylets
 from edgeray.testbed import state as states
 from edgeray.testbed.command import run
+from edgeray.testbed.description import Description
 from edgeray.testbed.entry import device_prefix, holder_prefix
 from edgeray.testbed.layout import Layout, plan_layout, prefix
 from edgeray.testbed.modes import choose_mode, free_loopback, start_holder
@@ -42,13 +44,50 @@ def up(cluster: Cluster, *, mode: str = "auto", progress: Progress) -> ClusterSt
             progress("removing what an earlier run left behind")
         cleanup.clean(tag)
         states.forget()
-        try:
+        with _undone_on_failure(tag, progress):
+            if cluster.addresses:
+                return physical.start_head(
+                    _description(cluster),
+                    tag,
+                    cluster_file=str(cluster.file),
+                    fingerprint=_fingerprint(cluster),
+                    progress=progress,
+                )
             return _make(cluster, mode, tag, progress)
-        except BaseException:
-            progress("failed: removing what was made")
-            cleanup.clean(tag)
-            states.forget()
-            raise
+
+
+def join(
+    head: str,
+    *,
+    type: str | None = None,
+    device: str | None = None,
+    token_file: str | Path | None = None,
+    takeover: bool = False,
+    progress: Progress,
+) -> ClusterState:
+    """Join this machine to the head at "address" or "address:port" as one of its cluster's devices.
+
+    type: checked against the head's description. device: which one it is; found by its address when not given.
+    token_file: a copy of the head's token; $RAY_AUTH_TOKEN_PATH when not given. takeover: let the network
+    manager replace a root qdisc that it did not make.
+    Raises BadInputError for what the head does not know, TestbedError when this machine is in a cluster already.
+    """
+    address = head if ":" in head else f"{head}:{raylets.GCS_PORT}"
+    with _lock():
+        present = states.current()
+        if present is not None and present.mode == "joined" and present.gcs_address == address:
+            progress(f"joined {present.name} already as {', '.join(present.devices)}")
+            return present
+        if present is not None:
+            raise _other_cluster(present)
+        token = _read_token(token_file)
+        tag = states.current_tag()
+        cleanup.clean(tag)
+        states.forget()
+        with _undone_on_failure(tag, progress):
+            return physical.join_head(
+                address, tag, type=type, device=device, token=token, takeover=takeover, progress=progress
+            )
 
 
 def down(*, progress: Progress) -> None:
@@ -63,6 +102,9 @@ def down(*, progress: Progress) -> None:
             progress("no cluster is up")
             return
         progress(f"taking {present.name if present else 'what is left of a cluster'} down")
+        if present is not None and present.mode in ("physical", "joined"):
+            cleanup.kill(cleanup.processes(tag), time.monotonic() + cleanup.CLEAN_TIMEOUT_S)
+            physical.release_network(present)
         cleanup.clean(tag)
         states.forget()
         progress("down: no process, namespace, interface, cgroup or folder is left")
@@ -215,10 +257,48 @@ def _same_or_refuse(present: ClusterState, cluster: Cluster, mode: str, progress
     if present.fingerprint == _fingerprint(cluster) and mode in ("auto", present.mode):
         progress(f"{present.name} is up already")
         return present
-    raise TestbedError(
+    raise _other_cluster(present)
+
+
+def _other_cluster(present: ClusterState) -> TestbedError:
+    return TestbedError(
         f"another cluster is up: {present.name} in {present.mode} mode, from {present.cluster_file}\n"
-        "  remedy:   edgeray down, then edgeray up again"
+        "  remedy:   edgeray down first"
     )
+
+
+def _description(cluster: Cluster) -> Description:
+    return Description(
+        name=cluster.name, head=cluster.head, network=cluster.network, addresses=cluster.addresses
+    )
+
+
+def _read_token(file: str | Path | None) -> str:
+    path = file or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not path:
+        raise BadInputError(
+            "no token to join with\n  expected: --token-file, or RAY_AUTH_TOKEN_PATH\n"
+            "  remedy:   copy the token file that edgeray up named on the head to this machine"
+        )
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise BadInputError(
+            f"{path}: cannot read the token: {error}\n"
+            "  remedy:   copy the token file that edgeray up named on the head to this machine"
+        ) from error
+
+
+@contextlib.contextmanager
+def _undone_on_failure(tag: str, progress: Progress) -> Iterator[None]:
+    """Remove everything again when what is inside fails, or is interrupted."""
+    try:
+        yield
+    except BaseException:
+        progress("failed: removing what was made")
+        cleanup.clean(tag)
+        states.forget()
+        raise
 
 
 def _fingerprint(cluster: Cluster) -> str:

@@ -24,7 +24,7 @@ def choose_mode(wanted: str) -> tuple[str, tuple[str, ...]]:
         raise BadInputError(
             f"unknown mode {wanted!r}\n  expected: auto, root, userns or loopback\n  remedy:   name one of them"
         )
-    obstacles = {}
+    obstacles: dict[str, str] = {}
     for mode in EMULATED_MODES if wanted == "auto" else (wanted,):
         obstacle = why_not(mode)
         if obstacle is None:
@@ -85,10 +85,12 @@ def _is_free(address: str, port: int) -> bool:
 
 
 def _notes(mode: str, obstacles: dict[str, str]) -> tuple[str, ...]:
-    notes = tuple(f"no {other} mode: {reason}" for other, reason in obstacles.items())
+    if mode == "userns":
+        return ("devices live in a user namespace: only edgeray's own commands reach the dashboard",)
     if mode == "loopback":
-        notes += (
+        return (
+            *(f"no {other} mode: {reason}" for other, reason in obstacles.items()),
             "devices are loopback addresses: links are not emulated, senders pace their own flows, "
             "and Ray's own traffic is not limited",
         )
-    return notes
+    return ()
