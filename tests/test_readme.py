@@ -1,0 +1,184 @@
+"""Every command of the README is run, in its order, on a real testbed; the few that cannot be are named here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeray.spec import load_app, load_cluster
+
+REPO = Path(__file__).resolve().parent.parent
+README = (REPO / "README.md").read_text(encoding="utf-8")
+
+# Not run as they stand: the command, and what covers it.
+ELSEWHERE = {
+    "make test": "this very run; test_repo.py holds .ci/run to it",
+    ". .venv/bin/activate": "the session's PATH starts with the folder that it would put there",
+    "edgeray up my-lan.yaml": "real machines; see test_lan_example_is_valid",
+    "scp desk:.local/state/edgeray/token edgeray-token": "real machines; the session finds the token at that place",
+    "edgeray join 192.168.1.10:6379 --type jetson-nx --token edgeray-token": "real machines; see test_join_fails_by_name",
+}
+# Run with fewer devices or policies and less time, in place of the command as it stands.
+SHORTER = {
+    # What `make demo` does, see test_make_demo_is_edgeray_demo.
+    "make demo": "edgeray demo --cluster cluster/testbed/three.yaml --policies lr,joint --seconds 3",
+    "edgeray compare apps/attributes --policies lr,br,tp,otfs,otfa,joint --seconds 30": (
+        "edgeray compare apps/attributes --policies lr,joint --seconds 4"
+    ),
+}
+# What must come out: on stdout, or on stderr for those that say it there.
+EXPECTED = {
+    "edgeray doctor": "tc",
+    "edgeray devices": r"(?s)e1.*e2.*e3.*e4.*e5",
+    "edgeray profile": r"(?s)camera.*detect.*fuse",
+    "edgeray plan apps": r"items/s",
+    "edgeray plan tests": r'"throughput_per_s": 4(\.0+)?\b',
+    "edgeray submit apps": r"^\S+\n$",
+    "edgeray submit brightness": r"brightness\.txt",
+    "edgeray jobs": "attributes",
+    "edgeray logs": "submitted|running|waiting",
+    "edgeray stop": "stopped",
+    "edgeray compare": r"(?s)LR.*joint",
+    "edgeray schema": r'"items_per_s"',
+    "edgeray --version": r"^edgeray \d+\.\d+\.\d+\n$",
+    "edgeray exec -- python": "",
+    "edgeray exec -- ray": "succeeded",
+}
+
+
+def commands() -> list[str]:
+    """Every command line of every console block, in order."""
+    blocks = re.findall(r"^```console\n(.*?)^```", README, re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert all(line.startswith("$ ") for line in lines), "a console block holds commands only"
+    return [line[2:] for line in lines]
+
+
+def files() -> dict[str, str]:
+    """The example app: blocks whose first line is a comment with a path."""
+    blocks = re.findall(r"^```(?:yaml|python)\n# (\S+)\n(.*?)^```", README, re.M | re.S)
+    return {name if "/" in name else f"brightness/{name}": body for name, body in blocks}
+
+
+def test_every_command_is_run_or_covered() -> None:
+    shown = commands()
+    assert len(shown) > 15
+    assert not re.search(r"^```(?:bash|sh|shell)", README, re.M), "commands stand in console blocks"
+    for command in (*ELSEWHERE, *SHORTER):
+        assert command in shown, f"not in the README any more: {command}"
+    run = [SHORTER.get(command, command) for command in shown if command not in ELSEWHERE]
+    strange = [command for command in run if not command.startswith("edgeray ")]
+    assert strange == []
+    for prefix in EXPECTED:
+        assert any(command.startswith(prefix) for command in shown), f"not in the README any more: {prefix}"
+
+
+def test_make_demo_is_edgeray_demo() -> None:
+    steps = subprocess.run(
+        ["make", "-n", "demo"], cwd=REPO, check=True, capture_output=True, text=True
+    ).stdout
+    assert steps.splitlines()[-1].endswith("edgeray demo")
+
+
+def test_lan_example_is_valid() -> None:
+    cluster = load_cluster(REPO / "cluster" / "lan.example.yaml")
+    assert set(cluster.addresses) == set(cluster.network.devices)
+    assert any(device.type == "jetson-nx" for device in cluster.network.devices.values())
+
+
+def test_example_app_is_valid(folder: Path) -> None:
+    app = load_app(folder / "brightness")
+    assert [task.id for task in app.job.tasks] == ["camera", "shrink", "log"]
+    compile((folder / "brightness" / "dag.py").read_text(), "dag.py", "exec")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder like the repo's, with the README's example in it; short, since sockets' paths must be."""
+    with tempfile.TemporaryDirectory(prefix="er-readme-") as name:
+        root = Path(name)
+        for copied in ("apps", "cluster", "tests/oracles"):
+            shutil.copytree(REPO / copied, root / copied, ignore=shutil.ignore_patterns("__pycache__"))
+        for path, body in files().items():
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_text(body)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def environment(folder: Path) -> Iterator[dict[str, str]]:
+    """A cluster of this session's own, which is down at the end whatever happened."""
+    variables = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin",
+        "EDGERAY_STATE_DIR": str(folder / "state"),
+        "COLUMNS": "200",
+    }
+    variables.pop("RAY_ADDRESS", None)
+    yield variables
+    subprocess.run(
+        ["edgeray", "down"], cwd=folder, env=variables, check=True, timeout=120, capture_output=True
+    )
+
+
+def run(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        timeout=280,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def test_join_fails_by_name(folder: Path, environment: dict[str, str]) -> None:
+    """Options are as the README says; nobody listens on that port of this machine."""
+    command = "edgeray join 127.0.0.1:1 --type jetson-nx --token cluster/lan.example.yaml"
+    done = subprocess.run(
+        command.split(), cwd=folder, env=environment, timeout=120, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert "127.0.0.1:1" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.testbed
+@pytest.mark.timeout(900)
+def test_session(folder: Path, environment: dict[str, str]) -> None:
+    """Up, devices, profile, plan, submit, ..., down: as a reader would type it."""
+    for command in commands():
+        if command not in ELSEWHERE:
+            step(command, folder, environment)
+    left = json.loads(run("edgeray doctor --json", folder, environment).stdout)["checks"]
+    assert [check for check in left if check["name"] == "cluster" and not check["ok"]] == []
+    assert not (folder / "state" / "cluster.json").exists()
+
+
+def step(command: str, folder: Path, environment: dict[str, str]) -> None:
+    if command.endswith(" JOB"):
+        jobs = json.loads(run("edgeray jobs --json", folder, environment).stdout)["jobs"]
+        command = command.replace("JOB", jobs[-1]["job"])
+    began = time.monotonic()
+    done = run(SHORTER.get(command, command), folder, environment)
+    print(f"{time.monotonic() - began:6.1f} s  {command}")
+    expected = next((pattern for prefix, pattern in EXPECTED.items() if command.startswith(prefix)), "")
+    assert re.search(expected, done.stdout, re.M), f"$ {command}\n{done.stdout}\n{done.stderr}"
+    if command.startswith("edgeray compare"):
+        assert "policies" in (folder / "reports/compare/report.html").read_text()
+    if command == "make demo":
+        assert "joint" in (folder / "reports/demo/report.html").read_text()
+    if command.startswith("edgeray up"):
+        assert (folder / "state" / "token").stat().st_mode & 0o077 == 0
