@@ -16,7 +16,7 @@ _FORBIDDEN = 1e6  # finite, since the assignment must always have a solution
 _HEADINGS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Person:
     """One track: a constant-velocity Kalman filter over (x, y, width, height, x speed, y speed).
 
