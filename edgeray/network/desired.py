@@ -42,6 +42,9 @@ FRAME_BYTES = 1514
 LOWEST_PORT, HIGHEST_PORT = 1024, 64_511
 """TCP ports of flows: below are the minor numbers of links, above the filter priorities of neighbours."""
 
+LOWEST_RATE_BPS = 64.0
+"""Below this the kernel's rate tables (ticks of 64 ns in 32 bits) do not hold the time of a frame."""
+
 _TICK_NS = 8_000  # 125 of the kernel's ticks: a whole number of both ticks and microseconds
 _BURST_NS = 20_000_000
 _LONGEST_BURST_NS = 60_000_000_000
@@ -120,8 +123,10 @@ def _check_rule(rule: FlowRule) -> None:
         raise NetworkApplyError(
             f"flow {rule.flow!r}: TCP port {rule.port}; expected {LOWEST_PORT} to {HIGHEST_PORT}"
         )
-    if not (math.isfinite(rule.rate_bps) and rule.rate_bps >= 8):
-        raise NetworkApplyError(f"flow {rule.flow!r}: granted {rule.rate_bps} bit/s; expected at least 8")
+    if not (math.isfinite(rule.rate_bps) and rule.rate_bps >= LOWEST_RATE_BPS):
+        raise NetworkApplyError(
+            f"flow {rule.flow!r}: granted {rule.rate_bps} bit/s; expected at least {LOWEST_RATE_BPS:g}"
+        )
     if len(set(rule.route)) != len(rule.route) or len(rule.route) < 2:
         raise NetworkApplyError(
             f"flow {rule.flow!r}: route {' - '.join(rule.route)}; expected two or more devices, none twice"
@@ -232,7 +237,7 @@ def _htb_class(
     port: LinkPort, minor: int, parent: int, rate_bps: float, ceil_bps: float, priority: int
 ) -> HtbClass:
     """quantum: what a class may borrow in one turn, in proportion to its rate but never under one frame."""
-    rate = max(1, int(rate_bps / 8))
+    rate = max(int(LOWEST_RATE_BPS / 8), int(rate_bps / 8))
     ceil = max(rate, round(ceil_bps / 8))
     return HtbClass(
         interface=port.interface,

@@ -105,8 +105,8 @@ class FakeNetlink:
             raise KernelRefusalError(errno.ENOENT, "it is not there")
         if isinstance(item, (Root, Filter, Rule)):
             raise KernelRefusalError(errno.EOPNOTSUPP, "it cannot be changed in place")
-        if isinstance(old, HtbClass) and isinstance(item, HtbClass) and old.parent_minor != item.parent_minor:
-            raise KernelRefusalError(errno.EINVAL, "a class cannot move below another")
+        if isinstance(old, HtbClass) and isinstance(item, HtbClass):
+            item = replace(item, parent_minor=old.parent_minor)  # the kernel takes no notice of another one
         self._items[item.key] = item
 
     def _remove(self, item: Item) -> None:

@@ -165,10 +165,11 @@ class KernelNetlink:
         return {link["index"]: link.get_attr("IFLA_IFNAME") for link in self._ip.get_links()}
 
     def _index(self, interface: str) -> int:
-        for index, name in self._names().items():
-            if name == interface:
-                return index
-        raise KernelRefusalError(errno.ENODEV, f"no interface {interface}")
+        try:
+            (link,) = self._ip.link("get", ifname=interface)
+        except NetlinkError as error:
+            raise KernelRefusalError(error.code, f"no interface {interface}") from error
+        return int(link["index"])
 
     def _read(self) -> NetworkState:
         links = {link["index"]: link for link in self._ip.get_links()}
@@ -269,6 +270,7 @@ class KernelNetlink:
             "add-filter",
             "u32",
             self._index(item.interface),
+            1,  # its number in the hash table that comes with the priority: without one, it could be made twice
             parent=_ROOT_HANDLE,
             prio=item.priority,
             protocol=_ETH_P_IP,

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 
 from edgeray.network.netlink import KernelNetlink
 from edgeray.network.state import (
@@ -70,54 +69,51 @@ _TRIALS: tuple[tuple[str, tuple[Item, ...]], ...] = (
 
 def capabilities() -> NetworkCapabilities:
     """What this process may and this kernel can; takes about half a second and leaves nothing behind."""
-    try:
-        probe = subprocess.run(
-            [sys.executable, "-m", "edgeray.network.probe"], capture_output=True, text=True, timeout=_LIMIT_S
-        )
-        return NetworkCapabilities(**json.loads(probe.stdout))
-    except (subprocess.TimeoutExpired, ValueError) as error:
-        return _unknown(f"the probe gave no answer: {error}")
-
-
-def _unknown(reason: str) -> NetworkCapabilities:
-    return NetworkCapabilities(
-        net_admin=False,
-        namespaces=False,
-        htb=None,
-        u32=None,
-        bfifo=None,
-        ip_rule_ports=None,
-        reasons={"net_admin": reason},
-    )
-
-
-def probe() -> NetworkCapabilities:
-    """Try everything in this very process, which moves to a network namespace of its own for good."""
-    reasons: dict[str, str] = {}
     with KernelNetlink() as here:
         net_admin = here.may_change()
-    if not net_admin:
-        reasons["net_admin"] = "no CAP_NET_ADMIN in this network namespace"
-    refused = _leave_namespace()
-    if refused is not None:
-        reasons["namespaces"] = refused
-    found: dict[str, bool | None] = {name: None for name, _ in _TRIALS}
-    if refused is None:
-        with KernelNetlink() as scratch:
-            for name, items in _TRIALS:
-                problem = _try(scratch, items)
-                found[name] = problem is None
-                if problem is not None:
-                    reasons[name] = problem
+    reasons = {} if net_admin else {"net_admin": "no CAP_NET_ADMIN in this network namespace"}
+    found, why = _probe_apart()
     return NetworkCapabilities(
         net_admin=net_admin,
-        namespaces=refused is None,
+        namespaces=found["namespaces"] is True,
         htb=found["htb"],
         u32=found["u32"],
         bfifo=found["bfifo"],
         ip_rule_ports=found["ip_rule_ports"],
-        reasons=reasons,
+        reasons={**reasons, **why},
     )
+
+
+def _probe_apart() -> tuple[dict[str, bool | None], dict[str, str]]:
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "edgeray.network.probe"], capture_output=True, text=True, timeout=_LIMIT_S
+        )
+        found, reasons = json.loads(child.stdout)
+        return found, reasons
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        nothing: dict[str, bool | None] = dict.fromkeys(("namespaces", *(name for name, _ in _TRIALS)))
+        return nothing, {"namespaces": f"the probe gave no answer: {error}"}
+
+
+def probe() -> tuple[dict[str, bool | None], dict[str, str]]:
+    """Try everything in this very process, which moves to a network namespace of its own for good.
+
+    Must run before this process has a second thread: the kernel moves none that has to a user namespace.
+    """
+    found: dict[str, bool | None] = dict.fromkeys(("namespaces", *(name for name, _ in _TRIALS)))
+    reasons: dict[str, str] = {}
+    refused = _leave_namespace()
+    found["namespaces"] = refused is None
+    if refused is not None:
+        return found, {"namespaces": refused}
+    with KernelNetlink() as scratch:
+        for name, items in _TRIALS:
+            problem = _try(scratch, items)
+            found[name] = problem is None
+            if problem is not None:
+                reasons[name] = problem
+    return found, reasons
 
 
 def _leave_namespace() -> str | None:
@@ -141,4 +137,4 @@ def _try(netlink: KernelNetlink, items: tuple[Item, ...]) -> str | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(probe())))
+    print(json.dumps(probe()))
