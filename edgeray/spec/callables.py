@@ -3,7 +3,6 @@
 import ast
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from typing import Any
 
 from edgeray.errors import SpecError
 from edgeray.spec.app import Code
+from edgeray.spec.words import listed, remedy_for_name
 from edgeray.spec.yaml_file import Document
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -65,13 +65,12 @@ def _installed(document: Document, path: tuple[str, ...], module: str, folder: P
     spec = _find_without_running(module, folder)
     if spec is None:
         here = sorted(entry.stem for entry in folder.glob("*.py"))
-        close = get_close_matches(module, here, n=1)
         missing = f"{module.replace('.', '/')}.py"
         raise document.error(
             path,
             f"there is no module '{module}': {missing} is not in {folder}, and it is not installed",
-            expected=f"a module of the folder ({', '.join(here) or 'it has none'}), or an installed one",
-            remedy=f"did you mean '{close[0]}'?" if close else "write the file, or install the package",
+            expected=f"a module of the folder ({listed(here) or 'it has none'}), or an installed one",
+            remedy=remedy_for_name(module, here, "write the file, or install the package"),
         )
     return Path(spec.origin) if spec.origin is not None and spec.origin.endswith(".py") else None
 
@@ -104,12 +103,11 @@ def _check_name(document: Document, path: tuple[str, ...], source: Path, module:
             if "*" in found or "__getattr__" in found:
                 return
             public = sorted(other for other in found if not other.startswith("_"))
-            close = get_close_matches(name, public, n=1)
             raise document.error(
                 path,
                 f"{owner} has no '{name}'",
-                expected=f"a function or class in it: {', '.join(public[:12]) or 'it has none'}",
-                remedy=f"did you mean '{close[0]}'?" if close else "write it, or name another",
+                expected=f"a function or class in it: {listed(public) or 'it has none'}",
+                remedy=remedy_for_name(name, public, "write it, or name another"),
             )
         node = found[name]
         if isinstance(node, ast.ClassDef):

@@ -2,7 +2,7 @@
 
 from edgeray.spec.app import App, Cluster
 from edgeray.spec.units import format_bytes
-from edgeray.spec.validate import remedy_for_name
+from edgeray.spec.words import listed, remedy_for_name
 from policies.model import Device, DeviceId, Task
 
 
@@ -15,7 +15,7 @@ def check_job_on_cluster(app: App, cluster: Cluster) -> None:
                 ("tasks", task.id, "device"),
                 f"task '{task.id}' is pinned to '{task.device}', which is no device of cluster "
                 f"'{cluster.name}' ({cluster.file})",
-                expected=f"one of {', '.join(devices)}",
+                expected=f"one of {listed(devices)}",
                 remedy=remedy_for_name(task.device, list(devices), "name one of these devices"),
             )
     for task in app.job.tasks:

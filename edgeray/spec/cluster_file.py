@@ -5,7 +5,8 @@ from pathlib import Path
 from edgeray.spec.app import Cluster
 from edgeray.spec.graph import reachable
 from edgeray.spec.schema import ClusterForm, DeviceForm, is_id
-from edgeray.spec.validate import remedy_for_name, validate
+from edgeray.spec.validate import validate
+from edgeray.spec.words import listed, remedy_for_name
 from edgeray.spec.yaml_file import Document, read_yaml
 from policies.model import Device, DeviceId, Link, LinkId, Network, link_id
 
@@ -62,7 +63,7 @@ def _check_head(document: Document, form: ClusterForm) -> None:
         raise document.error(
             ("head",),
             f"the head '{form.head}' is no device",
-            expected=f"one of {', '.join(sorted(form.devices))}",
+            expected=f"one of {listed(sorted(form.devices))}",
             remedy=remedy_for_name(form.head, list(form.devices), "name one of the devices"),
         )
 
@@ -100,7 +101,7 @@ def _links(document: Document, form: ClusterForm) -> dict[LinkId, Link]:
                 raise document.error(
                     path,
                     f"link {number + 1} ends at '{end}', which is no device",
-                    expected=f"two of {', '.join(sorted(form.devices))}",
+                    expected=f"two of {listed(sorted(form.devices))}",
                     remedy=remedy_for_name(end, list(form.devices), "add the device, or remove the link"),
                 )
         first, second = sorted(DeviceId(end) for end in link_form.ends)
@@ -144,7 +145,7 @@ def _check_connected(document: Document, form: ClusterForm, links: dict[LinkId, 
     if apart:
         raise document.error(
             ("devices", apart[0]),
-            f"the network is disconnected: no links lead from the head '{form.head}' to {', '.join(apart)}",
+            f"the network is disconnected: no links lead from the head '{form.head}' to {listed(apart)}",
             expected="a route between any two devices",
             remedy=f"add a link: `- {{ends: [{form.head}, {apart[0]}], capacity: 10Mbps}}`",
         )

@@ -6,8 +6,9 @@ from edgeray.spec.app import App, Code, SourceOptions
 from edgeray.spec.callables import check_code
 from edgeray.spec.graph import find_cycle, topological_order
 from edgeray.spec.schema import AVAILABLE_KINDS, KINDS, JobForm, TaskForm, is_id
-from edgeray.spec.validate import remedy_for_name, validate
-from edgeray.spec.yaml_file import Document, kind_of, not_found, read_yaml
+from edgeray.spec.validate import validate
+from edgeray.spec.words import kind_of, listed, remedy_for_name
+from edgeray.spec.yaml_file import Document, not_found, read_yaml
 from policies.model import DeviceId, Flow, Job, JobId, Task, TaskId
 
 JOB_FILE = "job.yaml"
@@ -53,13 +54,13 @@ def _check_kind(document: Document) -> None:
         raise document.error(
             ("kind",),
             f"kind '{kind}' is not available in this version",
-            expected=f"one of {', '.join(AVAILABLE_KINDS)}",
+            expected=f"one of {listed(AVAILABLE_KINDS)}",
             remedy="use a later version of EdgeRay for this job",
         )
     raise document.error(
         ("kind",),
         f"there is no kind {kind!r}" if isinstance(kind, str) else f"the kind is {kind_of(kind)}",
-        expected=f"one of {', '.join(KINDS)}",
+        expected=f"one of {listed(KINDS)}",
         remedy=remedy_for_name(str(kind), list(KINDS), "write `kind: dataflow`"),
     )
 
@@ -113,7 +114,7 @@ def _check_inputs(document: Document, form: JobForm, task: str) -> None:
             raise document.error(
                 path,
                 f"input '{producer}' of task '{task}' is no task",
-                expected=f"one of {', '.join(others)}" if others else "the id of another task",
+                expected=f"one of {listed(others)}" if others else "the id of another task",
                 remedy=remedy_for_name(producer, others, "add that task, or remove the input"),
             )
         if size is None and form.tasks[producer].run is None:
@@ -152,7 +153,7 @@ def _order(document: Document, form: JobForm) -> tuple[str, ...]:
     no_source = "there is no source (every task has inputs) and " if all(producers.values()) else ""
     raise document.error(
         ("tasks", cycle[1], "inputs", cycle[0]),
-        f"{no_source}the tasks form a cycle: {' -> '.join(cycle)}",
+        f"{no_source}the tasks form a cycle: {listed(cycle, between=' -> ')}",
         expected="a DAG: data that goes forward from sources (tasks with no inputs)",
         remedy="remove one of these inputs",
     )

@@ -8,7 +8,7 @@ from edgeray.errors import SpecError
 from edgeray.spec.app import SourceOptions
 from edgeray.spec.schema import ID_RULE, is_id
 from edgeray.spec.units import BYTES, ITEMS_PER_S, Quantity, UnitError
-from edgeray.spec.validate import remedy_for_name
+from edgeray.spec.words import remedy_for_name
 from policies.model import DeviceId
 
 DEVICE_RESOURCE = "device:"

@@ -154,7 +154,7 @@ GPUS = Quantity(name="GPUs", example="1", units={"": 1}, maximum=1024)
 
 
 def format_quantity(quantity: Quantity, value: float) -> str:
-    """The value in the largest decimal unit that keeps it at 1 or above, six digits."""
+    """The value in the largest decimal unit that keeps it at 1 or above, seven digits."""
     base = next(iter(quantity.units))
     if value == 0:
         return f"0{base}"
@@ -165,7 +165,7 @@ def format_quantity(quantity: Quantity, value: float) -> str:
         if fitting
         else min(decimal, key=quantity.units.__getitem__)
     )
-    return f"{value / quantity.units[unit]:.6g}{unit}"
+    return f"{value / quantity.units[unit]:.7g}{unit}"
 
 
 def parse_bytes(value: Any) -> float:

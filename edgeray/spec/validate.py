@@ -1,6 +1,5 @@
 """Checks a document against its form; the first mistake in the file becomes a SpecError."""
 
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -8,7 +7,8 @@ from pydantic_core import ErrorDetails
 
 from edgeray.errors import SpecError
 from edgeray.spec.schema import ClusterForm, DeviceForm, JobForm, LinkForm, TaskForm
-from edgeray.spec.yaml_file import Document, kind_of, shorten
+from edgeray.spec.words import kind_of, listed, remedy_for_name, shorten
+from edgeray.spec.yaml_file import Document
 
 _Form = TypeVar("_Form", bound=BaseModel)
 _NESTED: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
@@ -31,18 +31,6 @@ def validate(document: Document, form: type[_Form]) -> _Form:
     raise _translate(document, form, first)
 
 
-def suggestion(name: str, known: list[str]) -> str | None:
-    """The known name that name was meant to be, if one is close."""
-    close = get_close_matches(name, known, n=1)
-    return close[0] if close else None
-
-
-def remedy_for_name(name: str, known: list[str], otherwise: str) -> str:
-    """ "did you mean ...?", or otherwise when no known name is close."""
-    close = suggestion(name, known)
-    return f"did you mean '{close}'?" if close else otherwise
-
-
 def _path(mistake: ErrorDetails) -> tuple[str, ...]:
     return tuple(str(part) for part in mistake["loc"] if part != "[key]")
 
@@ -56,7 +44,7 @@ def _translate(document: Document, form: type[BaseModel], mistake: ErrorDetails)
         return document.error(
             path,
             f"unknown key '{shorten(name)}' in {_where(path[:-1])}",
-            expected=f"one of {', '.join(known)}",
+            expected=f"one of {listed(known)}",
             remedy=remedy_for_name(name, known, "remove it"),
         )
     if kind == "missing":
@@ -69,7 +57,7 @@ def _translate(document: Document, form: type[BaseModel], mistake: ErrorDetails)
     if kind == "edgeray":
         context = mistake.get("ctx", {})
         shown = _shown(mistake["input"])
-        subject = f"the name {shown}" if "[key]" in mistake["loc"] else f"{_of(path)} {shown}"
+        subject = f"the name {shown}" if "[key]" in mistake["loc"] else f"{_of(path)}: {shown}"
         return document.error(
             path,
             f"{subject} {context['problem']}",

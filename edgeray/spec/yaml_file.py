@@ -3,15 +3,15 @@
 import re
 import stat
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from edgeray.errors import SpecError
+from edgeray.spec.words import kind_of, listed, remedy_for_name, shorten
 
-MAX_FILE_BYTES = 1_000_000
+MAX_FILE_BYTES = 256_000
 MAX_DEPTH = 40
 MAX_VALUES = 100_000
 
@@ -84,25 +84,6 @@ def read_yaml(file: Path, *, expected: str) -> Document:
     return Document(file=file, value=value, lines=lines)
 
 
-def kind_of(value: Any) -> str:
-    """What a YAML value is, in words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return f"the truth value {str(value).lower()}"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, str):
-        return f"the text {shorten(value)!r}"
-    return f"the number {shorten(str(value))}"
-
-
-def shorten(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def _read_text(file: Path, expected: str) -> str:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
@@ -144,13 +125,12 @@ def not_found(file: Path, expected: str) -> SpecError:
         parent = parent.parent
     missing = parent / file.relative_to(parent).parts[0]
     names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
-    close = get_close_matches(missing.name, names, n=1)
-    there = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
     return SpecError(
         str(file),
-        f"{'the file' if missing == file else str(missing)} is not there; {parent}/ holds {there}",
+        f"{'the file' if missing == file else missing} is not there; "
+        f"{parent}/ holds {listed(names, most=8) or 'nothing'}",
         expected=expected,
-        remedy=f"did you mean '{parent / close[0]}'?" if close else "check the path",
+        remedy=remedy_for_name(missing.name, names, "check the path"),
     )
 
 

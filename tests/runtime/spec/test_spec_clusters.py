@@ -2,9 +2,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from edgeray.spec import Cluster, json_schema, load_cluster
+from edgeray.spec.yaml_file import read_yaml
 from policies.model import Device, Link
 
 Load = Callable[[str], Cluster]
@@ -68,10 +70,10 @@ BAD = [
     ("no memory", replaced(", memory: 1GB", ""), 3, ["device 'e4' has no 'memory'"]),
     ("no type", replaced("type: pi, ", ""), 3, ["device 'e4' has no 'type'"]),
     ("no devices", "head: e1\ndevices: {}\n", 2, ["'devices' is empty"]),
-    ("negative memory", replaced("1GB", "-1GB"), 3, ["memory of device 'e4' '-1GB' is negative"]),
+    ("negative memory", replaced("1GB", "-1GB"), 3, ["memory of device 'e4': '-1GB' is negative"]),
     ("zero cpus", replaced("0.1", "0"), 3, ["cpus of device 'e4'", "zero"]),
     ("absurd speed", replaced("speed: 25", "speed: 1e19"), 3, ["speed of device 'e4'", "absurd"]),
-    ("absurd link", replaced("10Mbps", "11Tbps"), 6, ["capacity of link 1 '11Tbps'", "absurd", "10Tbps"]),
+    ("absurd link", replaced("10Mbps", "11Tbps"), 6, ["capacity of link 1: '11Tbps'", "absurd", "10Tbps"]),
     ("zero link", replaced("10Mbps", "0"), 6, ["capacity of link 1", "zero"]),
     ("bytes for bits", replaced("10Mbps", "10MBps"), 6, ["did you mean 'Mbps'?"]),
     ("negative delay", replaced("5ms", "-5ms"), 6, ["delay of link 1", "negative"]),
@@ -161,7 +163,27 @@ def test_the_schema_is_json_and_lists_the_keys(which: str) -> None:
     assert schema["additionalProperties"] is False
     keys = {"job": ["kind", "name", "tasks"], "cluster": ["devices", "head", "links", "name"]}
     assert sorted(schema["properties"]) == keys[which]
-    assert "$defs" in schema
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.rglob("*.yaml")), ids=lambda file: file.name)
+def test_the_clusters_we_ship_fit_the_schema(file: Path) -> None:
+    jsonschema.validate(read_yaml(file, expected="").value, json_schema("cluster"))
+
+
+def test_the_schema_tells_bad_files_from_good_ones() -> None:
+    schema = json_schema("job")
+    task = {"device": "e4", "items_per_s": 30, "memory": "5MB", "inputs": ["a"], "args": {"x": [1]}}
+    jsonschema.validate({"tasks": {"a": task, "b": {"inputs": {"a": "5B", "c": None}}}}, schema)
+    for bad in ({"memroy": 1}, {"overflow": "drop"}, {"run": "tasks.py"}, {"work": -1}, {"device": "a b"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"tasks": {"a": bad}}, schema)
+
+
+def test_long_lists_are_cut_short(cluster: Load, refuse: Refuse) -> None:
+    devices = "".join(f"  e{n}: {{type: t, memory: 1}}\n" for n in range(100))
+    error = refuse(cluster, f"head: x\ndevices:\n{devices}", line=1, words=["e0, e1, e10", "(100 in all)"])
+    assert len(str(error)) < 300
 
 
 def test_there_is_no_other_schema() -> None:

@@ -236,7 +236,7 @@ BAD = [
         "negative",
         "tasks:\n  a: {device: e4,\n      memory: -5MB}\n",
         3,
-        ["memory of task 'a' '-5MB' is negative"],
+        ["memory of task 'a': '-5MB' is negative"],
     ),
     ("absurd rate", "tasks:\n  a: {device: e4, items_per_s: 1e7}\n", 2, ["items_per_s", "absurd"]),
     ("zero rate", "tasks:\n  a: {device: e4, items_per_s: 0}\n", 2, ["items_per_s", "zero"]),

@@ -113,14 +113,14 @@ def test_aliases_that_explode_are_refused(tmp_path: Path) -> None:
 
 
 def test_huge_files_are_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "a: " + "x" * MAX_FILE_BYTES, 1, "larger than 1000 kB")
+    refused(tmp_path, "a: " + "x" * MAX_FILE_BYTES, 1, "larger than 256 kB")
 
 
 def test_a_missing_file_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "five.yaml").write_text("a: 1")
     with pytest.raises(SpecError, match=r"holds five\.yaml") as caught:
         read_yaml(tmp_path / "fives.yaml", expected="something")
-    assert f"did you mean '{tmp_path / 'five.yaml'}'?" in str(caught.value)
+    assert "did you mean 'five.yaml'?" in str(caught.value)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
