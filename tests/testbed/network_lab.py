@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgeray.network.manager import NetworkManager
 from edgeray.network.netlink import KernelNetlink
-from edgeray.network.types import DeviceNetwork, FlowRule, LinkPort
+from edgeray.network.types import DeviceNetwork, FlowCounters, FlowRule, LinkCounters, LinkPort
+
+_LABS = itertools.count()
 
 RECEIVER = """
 import json, socket, sys, time
@@ -129,25 +132,60 @@ class Transfer:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Kernel counters of one device at one time."""
+
+    at_s: float
+    flows: Mapping[str, FlowCounters]
+    links: Mapping[str, LinkCounters]
+
+    def rate_bps(self, later: Reading, flow: str) -> float:
+        return (later.flows[flow].bytes - self.flows[flow].bytes) * 8 / (later.at_s - self.at_s)
+
+    def control_bps(self, later: Reading, link: str) -> float:
+        sent = later.links[link].control_bytes - self.links[link].control_bytes
+        return sent * 8 / (later.at_s - self.at_s)
+
+    def link_bps(self, later: Reading, link: str) -> float:
+        return (later.links[link].bytes - self.links[link].bytes) * 8 / (later.at_s - self.at_s)
+
+
+def read(device: Device) -> Reading:
+    flows, at_s = device.manager.flow_counters(), time.monotonic()
+    return Reading(at_s=at_s, flows=flows, links=device.manager.link_counters())
+
+
+def window(devices: Sequence[Device], seconds: float) -> list[tuple[Reading, Reading]]:
+    """Readings of each device at the beginning and at the end of seconds."""
+    first = [read(device) for device in devices]
+    time.sleep(seconds)
+    return list(zip(first, (read(device) for device in devices), strict=True))
+
+
+def wait_for_flows(device: Device, rules: Sequence[FlowRule], after_s: float = 0.5) -> None:
+    """Until each flow has sent what its rate allows in after_s, so that slow start is over."""
+
+    def running() -> bool:
+        sent = device.manager.flow_counters()
+        return all(sent[rule.flow].bytes >= rule.rate_bps / 8 * after_s for rule in rules)
+
+    wait_until(running, limit_s=20)
+
+
 @contextmanager
-def network_lab(
-    links: dict[tuple[str, str], float], default_routes: dict[tuple[str, str], str]
-) -> Iterator[Lab]:
+def network_lab(links: dict[tuple[str, str], float]) -> Iterator[Lab]:
     """Namespaces and links {(a, b): capacity_bps}, in the way of the testbed: unnumbered veths, a /32 on lo.
 
-    default_routes: {(from, to): next hop} for devices that are no neighbours.
+    Devices that are no neighbours reach each other only by the routes of flows.
     """
+    lab = next(_LABS)
     names = sorted({end for ends in links for end in ends})
-    namespaces = {name: f"edgelab{os.getpid()}{name}" for name in names}
+    namespaces = {name: f"edgelab{os.getpid()}-{lab}{name}" for name in names}
     address = {name: f"10.158.0.{number}" for number, name in enumerate(names, start=1)}
     devices: dict[str, Device] = {}
     try:
         _make_namespaces(namespaces, address, links)
-        for (origin, target), hop in default_routes.items():
-            _ip(
-                namespaces[origin],
-                f"route add {address[target]} via {address[hop]} dev to-{hop} src {address[origin]} onlink",
-            )
         for name in names:
             ports = tuple(
                 LinkPort(
