@@ -184,6 +184,9 @@ class Router:
             found.extend(level)
             if len(found) >= count or steps.left <= 0:
                 break
+        if not found:  # a way longer than the search goes
+            only = self.shortest(source, target)
+            return () if only is None else (only,)
         return tuple(found[:count])
 
     def _of_length(

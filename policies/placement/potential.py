@@ -13,7 +13,7 @@ from policies.placement.demand import ANYWHERE, Demand
 
 NOWHERE = -9999
 """scipy's predecessor of what cannot be reached, and of the start."""
-HOP = 1e-12
+HOP = 1e-15
 """A hop's own price, so that of routes that cost nothing the shortest is taken."""
 
 
@@ -109,11 +109,13 @@ def place_by_potential(
     load: of each resource before, shape (devices + links,); the sum over resources of load^power is the
     potential (Aspnes et al. 1997, On-line routing of virtual circuits; here a polynomial in place of the
     exponential): the higher the power, the more only the fullest counts.
+    Loads are taken relative to the largest, so that no power loses them to rounding.
     None when a task finds no device with memory that its inputs reach.
     Complexity: one Dijkstra a flow.
     """
     devices = len(resources.graph.devices)
-    load, free = load.copy(), free_bytes.copy()
+    unit = float(load.max()) or 1.0
+    load, free = load / unit, free_bytes.copy()
     placement: list[int] = []
     routes: list[Route] = [LOCAL] * len(asked.bits)
     for task, pinned in enumerate(asked.pinned):
@@ -121,10 +123,10 @@ def place_by_potential(
         possible = np.isfinite(seconds) & (free >= asked.memory_bytes[task])
         if pinned != ANYWHERE:
             possible &= np.arange(devices) == pinned
-        price = increase(load[:devices], np.where(possible, seconds, 0.0), power)
+        price = increase(load[:devices], np.where(possible, seconds, 0.0) / unit, power)
         trees: dict[int, Ints] = {}
         for flow in asked.inputs[task]:
-            more = asked.bits[flow] * resources.seconds_per_bit
+            more = asked.bits[flow] * resources.seconds_per_bit / unit
             source = placement[asked.producers[flow]]
             reach, trees[flow] = resources.tree(source, increase(load[devices:], more, power))
             price = price + reach
@@ -134,12 +136,12 @@ def place_by_potential(
         device = int(np.argmin(np.where(possible, price, np.inf)))
         placement.append(device)
         free[device] -= asked.memory_bytes[task]
-        load[device] += seconds[device]
+        load[device] += seconds[device] / unit
         for flow, before in trees.items():
             route = resources.route(placement[asked.producers[flow]], device, before)
             routes[flow] = route
             for link in route.links:
-                load[devices + link] += asked.bits[flow] * resources.seconds_per_bit[link]
+                load[devices + link] += asked.bits[flow] * resources.seconds_per_bit[link] / unit
     return Candidate(
         placement=tuple(placement),
         routes=routes,
@@ -152,11 +154,12 @@ def route_by_potential(
 ) -> Candidate | None:
     """Routes for a placement that is given, the most voluminous flow first."""
     devices = len(resources.graph.devices)
-    load = load.copy()
+    unit = float(load.max()) or 1.0
+    load = load / unit
     routes: list[Route] = [LOCAL] * len(asked.bits)
     for flow in sorted(range(len(asked.bits)), key=lambda flow: (-asked.bits[flow], flow)):
         source, target = placement[asked.producers[flow]], placement[asked.consumers[flow]]
-        more = asked.bits[flow] * resources.seconds_per_bit
+        more = asked.bits[flow] * resources.seconds_per_bit / unit
         prices, before = resources.tree(source, increase(load[devices:], more, power))
         if not np.isfinite(prices[target]):
             return None

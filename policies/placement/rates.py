@@ -11,6 +11,8 @@ from policies.linear import LinearProgram, minimise
 ROUNDS = 150
 DAMPING = 0.5
 ALMOST = 1e-12
+CHEAPEST = 1e-100
+"""An unused resource's price falls no lower: its inverse must stay a number."""
 
 
 def proportional_fair(
@@ -31,7 +33,7 @@ def proportional_fair(
     for _ in range(rounds):
         rates = _asked(usage @ price, limits)
         price *= np.clip(backward @ rates, 0.01, 100.0) ** DAMPING
-        np.maximum(price, np.finfo(float).tiny, out=price)
+        np.maximum(price, CHEAPEST, out=price)
     return fill(usage, backward, limits, _within(usage, backward, rates)), price
 
 
