@@ -1,7 +1,6 @@
 """What users write (YAML files, Ray DAGs) made into the types that everything else works with."""
 
 from edgeray.spec.app import App, Cluster, Code, SourceOptions
-from edgeray.spec.callables import load_callable
 from edgeray.spec.checks import check_job_on_cluster, check_runnable
 from edgeray.spec.cluster_file import load_cluster
 from edgeray.spec.job_file import load_app
@@ -18,6 +17,5 @@ __all__ = [
     "check_runnable",
     "json_schema",
     "load_app",
-    "load_callable",
     "load_cluster",
 ]

@@ -1,34 +1,18 @@
-"""Finds the code that a task names: checks it without running it, and loads it where it runs."""
+"""Finds the code that a task names, without running it."""
 
 import ast
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edgeray.errors import SpecError
-from edgeray.spec.app import Code
 from edgeray.spec.words import listed, remedy_for_name
 from edgeray.spec.yaml_file import Document
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-def load_callable(code: Code) -> Callable[..., Any]:
-    """The function or class that code names, taken out of Ray's wrapper if it was made with @ray.remote.
-
-    Runs the module. Raises ImportError or AttributeError as Python does.
-    """
-    owner: Any = import_module(code.module)
-    for name in code.qualname.split("."):
-        owner = unwrap_remote(getattr(owner, name))
-    if not callable(owner):
-        raise AttributeError(f"{code.run} is no function or class but {type(owner).__name__}")
-    named: Callable[..., Any] = owner
-    return named
 
 
 def unwrap_remote(value: Any) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgeray.spec import load_app, load_callable
+from edgeray.node.code import LoadedTask, TaskCode, iterate, load_task
+from edgeray.spec import load_app
 
 APPS = Path(__file__).parents[3] / "apps"
 
@@ -36,28 +36,22 @@ def run_app(app_path: Path) -> RunApp:
 
     def run(file: str, output: Path, **source_args: Any) -> list[dict[str, Item]]:
         app = load_app(app_path / file)
-        tasks: dict[str, Callable[..., Any]] = {}
+        tasks: dict[str, LoadedTask] = {}
         for task in app.job.tasks:
             code = app.code[task.id]
-            args = {
-                key: str(output) if value == "${OUTPUT_DIR}" else value for key, value in code.args.items()
-            }
-            if task in app.job.sources:
-                args |= source_args
-            called = load_callable(code)
-            tasks[task.id] = called(**args) if isinstance(called, type) else partial(called, **args)
+            args = {**code.args, **(source_args if task in app.job.sources else {})}
+            tasks[task.id] = load_task(task.id, TaskCode(run=code.run, args=args, method=code.method), output)
         (source,) = app.job.sources
         results = []
-        for item in tasks[source.id]():
+        for item in iterate(tasks[source.id]):
             outputs = {source.id: item}
             for task in app.job.tasks:
                 if task != source:
                     inputs = [outputs[flow.producer] for flow in app.job.inputs(task.id)]
-                    outputs[task.id] = tasks[task.id](*inputs)
+                    outputs[task.id] = tasks[task.id].call(*inputs)
             results.append(outputs)
-        for called in tasks.values():
-            if hasattr(called, "close"):
-                called.close()
+        for loaded in tasks.values():
+            loaded.close()
         return results
 
     return run

@@ -14,7 +14,9 @@ import ray
 from ray.dag import InputNode, MultiOutputNode
 
 from edgeray.errors import SpecError
-from edgeray.spec import App, Code, SourceOptions, app_from_ray_dag, check_runnable, load_app, load_callable
+from edgeray.node.code import TaskCode, iterate, load_task
+from edgeray.spec import App, Code, SourceOptions, app_from_ray_dag, check_runnable, load_app
+from policies.model import TaskId
 
 HERE = Path(__file__).parent
 E4 = {"device:e4": 1}
@@ -87,15 +89,17 @@ def test_it_is_the_same_app_as_the_job_file(tmp_path: Path) -> None:
         assert getattr(from_ray, part) == getattr(from_file, part)
 
 
-def test_code_is_loaded_without_rays_wrapper() -> None:
-    function = load_callable(Code(run="dag_tasks:resize", args={}))
-    assert function("frame", width=1) == "frame"
-    made = load_callable(Code(run="dag_tasks:Detector"))(threshold=0.5)
-    assert made.detect("frame") == ("frame", 0.5)
-    assert list(load_callable(Code(run="dag_tasks:camera"))("x", start=1)) == [1, 2]
-    assert load_callable(Code(run="json:dumps"))([1]) == "[1]"
-    with pytest.raises(AttributeError, match="no function or class"):
-        load_callable(Code(run="math:pi"))
+def test_a_device_can_load_the_code(tmp_path: Path) -> None:
+    boxes = tasks.Detector.options(name="boxes").bind(0.5).detect.bind(source())
+    app = app_from_ray_dag(tasks.resize.bind(boxes, width=1))
+    loaded = {
+        task: load_task(task, TaskCode(run=code.run, args=code.args, method=code.method), tmp_path)
+        for task, code in app.code.items()
+    }
+    frames = list(iterate(loaded[TaskId("camera")]))
+    assert frames == [0, 1, 2]
+    assert loaded[TaskId("boxes")].call(frames[1]) == (1, 0.5)
+    assert loaded[TaskId("resize")].call("frame") == "frame"
 
 
 def test_names_that_come_again_are_numbered() -> None:
