@@ -14,7 +14,9 @@ from edgeray.spec import App, Cluster, check_job_on_cluster
 from policies.model import Decision, JobId, Network, Profile, Snapshot, Workload
 
 
-def decide(apps: Sequence[App], cluster: Cluster, policy: str, store: ProfileStore) -> tuple[Decision, list[Workload]]:
+def decide(
+    apps: Sequence[App], cluster: Cluster, policy: str, store: ProfileStore
+) -> tuple[Decision, list[Workload]]:
     """The policy's decision on all apps arriving together, in the order given, on an idle cluster.
 
     Raises SpecError when a job does not fit the cluster file, ClusterError when a profile is missing.
@@ -56,9 +58,7 @@ def decision_json(policy: str, decision: Decision, workloads: Sequence[Workload]
         "policy": policy,
         "feasible": all(w.job.id in decision.plans for w in workloads),
         "reasons": [f"{one.job}: {reason}" for one in refused for reason in one.reasons],
-        "jobs": [
-            plan_json(decision.plans[w.job.id], w) for w in workloads if w.job.id in decision.plans
-        ],
+        "jobs": [plan_json(decision.plans[w.job.id], w) for w in workloads if w.job.id in decision.plans],
     }
 
 

@@ -29,9 +29,9 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(join)
     app.command()(devices)
     app.command()(doctor)
-    app.command(
-        name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-    )(execute)
+    app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+        execute
+    )
     app.command(hidden=True)(serve)
 
 
@@ -111,7 +111,9 @@ def down() -> None:
 
 def _close_nodes(state: ClusterState) -> None:
     """On real machines the qdiscs and routes of nodes must go; namespaces take theirs along."""
-    argv = head_command(state, [sys.executable, "-c", "from edgeray.cli.cluster import close_all; close_all()"])
+    argv = head_command(
+        state, [sys.executable, "-c", "from edgeray.cli.cluster import close_all; close_all()"]
+    )
     subprocess.run(argv, env={**os.environ, **head_environment(state)}, check=False, timeout=60)
 
 
@@ -130,7 +132,8 @@ def join(
     head: Annotated[str, typer.Argument(help="HOST:PORT of the head, as `edgeray up` prints it there.")],
     type: Annotated[str, typer.Option(help="Device type as the cluster file names it, e.g. jetson-nx.")],
     device: Annotated[
-        str | None, typer.Option(help="Which device of the cluster file this is; found by address if left out.")
+        str | None,
+        typer.Option(help="Which device of the cluster file this is; found by address if left out."),
     ] = None,
     token: Annotated[
         Path | None, typer.Option(help="The head's token file; copy it here first (scp).")
@@ -157,7 +160,17 @@ def devices(as_json: Json = False) -> None:
         print_json({"devices": [asdict(view) for view in views]})
         return
     table = Table(title="devices", title_justify="left")
-    for column in ("device", "type", "state", "address", "cpu", "memory", "enforcement", "links (sent)", "jobs"):
+    for column in (
+        "device",
+        "type",
+        "state",
+        "address",
+        "cpu",
+        "memory",
+        "enforcement",
+        "links (sent)",
+        "jobs",
+    ):
         table.add_column(column)
     for view in views:
         table.add_row(

@@ -25,13 +25,17 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def compare(
-    apps: Annotated[list[Path], typer.Argument(metavar="APP...", help="Folders with a job.yaml, or job files.")],
+    apps: Annotated[
+        list[Path], typer.Argument(metavar="APP...", help="Folders with a job.yaml, or job files.")
+    ],
     policies: Annotated[str, typer.Option(help="Which, by name, separated by commas.")] = POLICIES,
     seconds: Annotated[float, typer.Option(help="How long to measure under each policy.")] = 30.0,
     interval: Annotated[float, typer.Option(help="Seconds between the arrivals of several jobs.")] = 2.0,
     sources: Annotated[
         str | None,
-        typer.Option(help="Devices, separated by commas: each job arrives once for each, with its sources there."),
+        typer.Option(
+            help="Devices, separated by commas: each job arrives once for each, with its sources there."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/compare"),
     as_json: Json = False,
@@ -49,7 +53,9 @@ def compare(
     for app in loaded:
         check_runnable(app)
     if len({app.folder for app in loaded}) > 1:
-        raise BadInputError("the job files of one comparison must lie in one folder: it travels with the jobs")
+        raise BadInputError(
+            "the job files of one comparison must lie in one folder: it travels with the jobs"
+        )
     be_on_head()
     arrivals = comparing.arrivals(loaded, sources.split(",") if sources else None)
     comparison = comparing.compare(arrivals, names, seconds=seconds, interval_s=interval)
@@ -58,7 +64,8 @@ def compare(
 
 def report(comparison: object, out: Path, as_json: bool) -> None:
     """Write the report, and print the comparison as a table or as JSON."""
-    from edgeray.telemetry.records import Comparison, as_json as to_json
+    from edgeray.telemetry.records import Comparison
+    from edgeray.telemetry.records import as_json as to_json
     from edgeray.web.report import write_report
     from edgeray.web.table import render_table
 
@@ -73,7 +80,9 @@ def report(comparison: object, out: Path, as_json: bool) -> None:
 
 def demo(
     cluster: Annotated[Path, typer.Option(help="Cluster file.")] = Path("cluster/testbed/five.yaml"),
-    app: Annotated[Path, typer.Option(help="Folder with a job.yaml, or a job file.")] = Path("apps/attributes"),
+    app: Annotated[Path, typer.Option(help="Folder with a job.yaml, or a job file.")] = Path(
+        "apps/attributes"
+    ),
     policies: Annotated[str, typer.Option(help="Which, by name, separated by commas.")] = POLICIES,
     seconds: Annotated[float, typer.Option(help="How long to measure under each policy.")] = 15.0,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/demo"),
@@ -85,7 +94,9 @@ def demo(
     began = time.monotonic()
     for path in (cluster, app):
         if not path.exists():
-            raise BadInputError(f"{path}: not here\n  remedy:   run it in EdgeRay's own folder, or name the file")
+            raise BadInputError(
+                f"{path}: not here\n  remedy:   run it in EdgeRay's own folder, or name the file"
+            )
     if testbed.current() is not None:
         raise BadInputError("a cluster is up already\n  remedy:   edgeray down, then edgeray demo")
     try:

@@ -19,7 +19,7 @@ from edgeray.scheduler.views import JobView
 from edgeray.spec import App
 from edgeray.telemetry.records import Comparison, PolicyRun
 from edgeray.telemetry.runs import device_runs, job_run, link_runs, policy_run
-from policies.bound import mean_throughput_bound
+from policies.bound import throughput_bound
 from policies.model import DeviceId, JobId, Network, Workload
 
 WARM_ITEMS = 3
@@ -48,7 +48,7 @@ def compare(apps: Sequence[App], policies: Sequence[str], *, seconds: float, int
     client = Client(apps[0].folder)
     network: Network = client.call("network")
     workloads = _workloads(client, apps)
-    bound = mean_throughput_bound(network, workloads)
+    bound = throughput_bound(network, workloads) / len(workloads)
     started = datetime.datetime.now(datetime.timezone.utc)
     runs = [
         _run_policy(client, apps, name, network, seconds=seconds, interval_s=interval_s, bound=bound)
@@ -78,9 +78,7 @@ def _workloads(client: Client, apps: Sequence[App]) -> list[Workload]:
         if app.needs_profile:
             with stderr.status(f"profile of {app.job.id}"):
                 profile = merge(client.call("profile", client.package(app), timeout_s=1800.0))
-        workloads.append(
-            Workload(job=replace(app.job, id=JobId(f"{app.job.id}-{number}")), profile=profile)
-        )
+        workloads.append(Workload(job=replace(app.job, id=JobId(f"{app.job.id}-{number}")), profile=profile))
     return workloads
 
 
@@ -107,7 +105,9 @@ def _run_policy(
             bar.update(shown, description=f"{policy}: warming up")
             _until_warm(client, jobs)
             bar.update(shown, description=f"{policy}: measuring", total=seconds)
-            run = _measure(client, jobs, policy, network, seconds, bound, lambda s: bar.update(shown, completed=s))
+            run = _measure(
+                client, jobs, policy, network, seconds, bound, lambda s: bar.update(shown, completed=s)
+            )
         finally:
             _stop_all(client, jobs)
     say(

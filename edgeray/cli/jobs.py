@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 AppPath = Annotated[Path, typer.Argument(help="Folder with a job.yaml, or a job file.")]
-PolicyName = Annotated[str, typer.Option("--policy", "-p", help="lr, br, tp, otfs, otfa, joint, or module:Class.")]
+PolicyName = Annotated[
+    str, typer.Option("--policy", "-p", help="lr, br, tp, otfs, otfa, joint, or module:Class.")
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -71,7 +73,9 @@ def profile_table(app: str, tasks: list[Any], by_type: dict[str, Any]) -> Table:
 
 
 def plan(
-    job_files: Annotated[list[Path], typer.Argument(metavar="JOB...", help="Job files or folders, in order of arrival.")],
+    job_files: Annotated[
+        list[Path], typer.Argument(metavar="JOB...", help="Job files or folders, in order of arrival.")
+    ],
     policy: PolicyName = "joint",
     cluster: Annotated[
         Path | None, typer.Option(help="Cluster file; else that of the cluster that is up.")
@@ -130,8 +134,12 @@ def _print_plan(answer: dict[str, Any]) -> None:
 def submit(
     app: AppPath,
     policy: PolicyName = "joint",
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as it is submitted.")] = False,
-    seconds: Annotated[float | None, typer.Option(help="Stop the job after so many seconds of running.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return as soon as it is submitted.")
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop the job after so many seconds of running.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an application: profile it if needed, place it, enforce it, follow it to its end.
@@ -196,12 +204,16 @@ def _report_end(view: JobView, as_json: bool, *, stopped_on_time: bool) -> None:
     if as_json:
         print_json(asdict(view))
     else:
-        stdout.print(f"{view.job} {view.phase}: {view.items} items. {view.detail}", markup=False, highlight=False)
+        stdout.print(
+            f"{view.job} {view.phase}: {view.items} items. {view.detail}", markup=False, highlight=False
+        )
         for device, files in sorted(view.results.items()):
             for path, size in files.items():
                 stdout.print(f"  {device}: {path} ({bytes_text(size)})", markup=False, highlight=False)
     if view.phase == "failed":
-        raise EdgeRayError(f"{view.job} failed: {view.detail}\n  remedy:   `edgeray logs {view.job}` tells more")
+        raise EdgeRayError(
+            f"{view.job} failed: {view.detail}\n  remedy:   `edgeray logs {view.job}` tells more"
+        )
     if view.phase == "stopped" and not stopped_on_time:
         raise typer.Exit(1)
 
@@ -226,7 +238,9 @@ def list_jobs(as_json: Json = False) -> None:
     stdout.print(table)
 
 
-def logs(job: Annotated[str, typer.Argument(help="Job id, as `edgeray jobs` shows it.")], as_json: Json = False) -> None:
+def logs(
+    job: Annotated[str, typer.Argument(help="Job id, as `edgeray jobs` shows it.")], as_json: Json = False
+) -> None:
     """A job's story, and what its stages printed."""
     be_on_head()
     from edgeray.client import Client

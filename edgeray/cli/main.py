@@ -9,7 +9,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from edgeray import __version__
@@ -60,16 +59,16 @@ def _run() -> int:
     except EdgeRayError as error:
         stderr.print(f"error: {error}", markup=False)
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         stderr.print("interrupted", markup=False)
         return 130
     except BrokenPipeError:  # `edgeray ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "show"):  # click's, or the copy inside typer
+            error.show()
+            return 2
         stderr.print(
             f"error: {type(error).__name__}: {error}\n"
             f"  this is a fault of EdgeRay's; the details are in {_save_traceback()}",

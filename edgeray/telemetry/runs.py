@@ -130,7 +130,9 @@ def _binds(plan: Mapping[str, Any], flow: Mapping[str, Any]) -> bool:
     return bool(flow["rate_bps"] / 8 / flow["item_bytes"] <= plan["throughput_per_s"] * 1.02)
 
 
-def device_runs(before: Counters, after: Counters, network: Network, enforcement: Mapping[str, str]) -> list[DeviceRun]:
+def device_runs(
+    before: Counters, after: Counters, network: Network, enforcement: Mapping[str, str]
+) -> list[DeviceRun]:
     """CPU and memory of each device's stages over the window."""
     rows = []
     for device in network.devices.values():

@@ -1,0 +1,78 @@
+"""EdgeRay from Python: submit a job file or a Ray DAG, and hold on to the job.
+
+    import edgeray
+    job = edgeray.submit("apps/attributes", policy="otfa")
+    print(job.wait().phase)
+
+The program runs where the scheduler can be reached: on the head (`edgeray exec -- python program.py`), or as a
+Ray job (`ray job submit`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeray.client import LEASE_S, Client, require_known
+from edgeray.errors import BadInputError
+from edgeray.spec import App, load_app
+
+if TYPE_CHECKING:
+    from edgeray.scheduler.views import JobView
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandle:
+    """A submitted job."""
+
+    id: str
+    _client: Client
+
+    def status(self) -> JobView:
+        """The job as it is now; also tells the scheduler that its submitter still lives."""
+        view: JobView = self._client.call("renew", self.id)
+        return view
+
+    def wait(self) -> JobView:
+        """Block until the job has ended."""
+        return self._client.watch(self.id, seen=lambda view: None)
+
+    def stop(self) -> None:
+        """End the job."""
+        self._client.call("stop", self.id)
+
+    def logs(self) -> dict[str, Any]:
+        """The job's story and what its stages printed."""
+        told: dict[str, Any] = self._client.call("logs", self.id)
+        return told
+
+
+def submit(
+    job: str | Path | App | Any, *, policy: str = "joint", name: str | None = None, detach: bool = False
+) -> JobHandle:
+    """Submit an app folder, a job file, or a DAG made with Ray's .bind().
+
+    name: of the job, for DAGs. detach: the job outlives this program; otherwise it ends 30 s after the
+    last status() or wait(). Raises SpecError or BadInputError for what is wrong with the input, and
+    ClusterError when there is no cluster to submit to.
+    """
+    app = _app(job, name)
+    require_known(policy)
+    client = Client(app.folder)
+    return JobHandle(client.submit(app, policy, lease_s=None if detach else LEASE_S), client)
+
+
+def _app(job: Any, name: str | None) -> App:
+    if isinstance(job, App):
+        return job
+    if isinstance(job, str | Path):
+        return load_app(Path(job))
+    if hasattr(job, "get_args") or type(job).__module__.startswith("ray.dag"):
+        from edgeray.spec.ray_dag import app_from_ray_dag
+
+        return app_from_ray_dag(job, name=name or "dag")
+    raise BadInputError(
+        f"cannot submit a {type(job).__name__}\n"
+        "  expected: the path of an app folder or job file, or a DAG made with Ray's .bind()"
+    )

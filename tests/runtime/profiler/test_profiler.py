@@ -1,0 +1,103 @@
+"""Measuring real work, and the store of what was measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeray.errors import StageError
+from edgeray.node.code import LoadedTask
+from edgeray.profiler import ProfileStore, TaskMeasurement, measure, merge
+from policies.model import Device, DeviceId, Flow, Job, JobId, Task, TaskId
+
+S, A, B = TaskId("s"), TaskId("a"), TaskId("b")
+JOB = Job(
+    id=JobId("j"),
+    tasks=(Task(id=S), Task(id=A), Task(id=B)),
+    flows=(Flow(producer=S, consumer=A), Flow(producer=A, consumer=B)),
+)
+
+
+def spin(cpu_s: float) -> None:
+    """Burn CPU: what a CPU limit acts on, unlike sleeping."""
+    until_s = time.thread_time() + cpu_s
+    while time.thread_time() < until_s:
+        pass
+
+
+def tasks(items: int = 1000, a_s: float = 0.0, b_s: float = 0.0) -> dict[TaskId, LoadedTask]:
+    def source() -> Iterator[np.ndarray]:
+        for _ in range(items):
+            yield np.zeros(50_000, np.uint8)
+
+    def a(x: np.ndarray) -> bytes:
+        spin(a_s)
+        return bytes(1000)
+
+    def b(x: bytes) -> None:
+        spin(b_s)
+
+    calls = {S: source, A: a, B: b}
+    return {name: LoadedTask(task=name, call=call, close=lambda: None) for name, call in calls.items()}
+
+
+def test_seconds_and_bytes_follow_the_work() -> None:
+    found = measure(JOB, tasks(a_s=0.004, b_s=0.001), {A: 5000}, items=20)
+    assert found[A].items == 20
+    assert 2 < found[A].seconds_mean / found[B].seconds_mean < 8
+    assert found[A].seconds_median <= found[A].seconds_p95
+    assert 50_000 < found[S].output_bytes < 60_000
+    assert 1000 < found[A].output_bytes < 1500
+    assert found[A].memory_bytes >= 5000
+
+
+def test_under_a_quota_wall_time_is_divided_by_cpu_time() -> None:
+    found = measure(JOB, tasks(a_s=0.004, b_s=0.001), {}, items=20, capped=True)
+    assert 2 < found[A].seconds_mean / found[B].seconds_mean < 8
+
+
+def test_a_short_source_is_enough_and_an_empty_one_is_named() -> None:
+    assert measure(JOB, tasks(items=5), {}, warmup=2)[A].items == 3
+    with pytest.raises(StageError, match="the source gave 0 items"):
+        measure(JOB, tasks(items=0), {})
+
+
+def test_the_budget_ends_the_measurement() -> None:
+    found = measure(JOB, tasks(a_s=0.002), {}, items=10_000, min_items=3, budget_s=0.05)
+    assert 3 <= found[A].items < 10_000
+
+
+def test_a_task_that_raises_is_named() -> None:
+    broken = {**tasks(), A: LoadedTask(task=A, call=lambda x: 1 / 0, close=lambda: None)}
+    with pytest.raises(StageError, match="task a raised ZeroDivisionError while it was profiled"):
+        measure(JOB, broken, {})
+
+
+def measured(task: TaskId, seconds: float, output: float = 10, memory: float = 1) -> TaskMeasurement:
+    return TaskMeasurement(
+        task=task, seconds_mean=seconds, seconds_median=seconds, seconds_p95=seconds, output_bytes=output,
+        memory_bytes=memory, items=9,
+    )  # fmt: skip
+
+
+def test_the_store_keeps_what_was_measured_by_code_and_device(tmp_path: Path) -> None:
+    store = ProfileStore(tmp_path)
+    pi = Device(id=DeviceId("e4"), type="pi", memory_bytes=1, cpus=0.2)
+    bigger = Device(id=DeviceId("e5"), type="pi", memory_bytes=1, cpus=0.4)
+    store.put("f1", pi, {A: measured(A, 2.0)})
+    assert store.get("f1", pi) == {A: measured(A, 2.0)}
+    assert store.get("f2", pi) is None
+    assert store.get("f1", bigger) is None
+    next(tmp_path.glob("f1*")).write_text("[{")
+    assert store.get("f1", pi) is None
+
+
+def test_merge_keeps_seconds_by_type_and_the_largest_bytes() -> None:
+    profile = merge({"pi": {A: measured(A, 3, 10, 5)}, "server": {A: measured(A, 1, 12, 4)}})
+    assert profile.seconds == {(A, "pi"): 3, (A, "server"): 1}
+    assert profile.output_bytes == {A: 12}
+    assert profile.peak_memory_bytes == {A: 5}
