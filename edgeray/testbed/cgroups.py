@@ -178,8 +178,9 @@ def _hierarchy_v2(point: Path, own: str) -> Hierarchy:
     offered = _read(parent / "cgroup.controllers").split()
     usable = [name for name in LIMITING if name in offered]
     missing = {name: f"{parent} does not offer it" for name in LIMITING if name not in offered}
-    if usable and parent != point and _read(parent / "cgroup.procs").split():
-        # The kernel forbids limits below a group that holds processes itself (except at the root).
+    real_root = not (parent / "cgroup.type").exists()
+    if usable and not real_root and _read(parent / "cgroup.procs").split():
+        # The kernel forbids limits below a group that holds processes itself, except at the real root.
         missing = dict.fromkeys(LIMITING, f"{parent} holds processes itself")
         usable = []
     return Hierarchy(version=2, parents=dict.fromkeys(usable, parent), missing=missing)

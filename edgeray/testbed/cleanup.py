@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import time
@@ -19,7 +20,6 @@ from edgeray.testbed import cgroups, namespaces
 from edgeray.testbed.layout import prefix
 
 CLEAN_TIMEOUT_S = 30.0
-POLL_S = 0.05
 TEMP_ROOT = Path("/tmp")  # noqa: S108
 """Ray's socket paths must stay under 108 characters, so its files cannot lie in the state folder."""
 
@@ -87,7 +87,7 @@ def clean(tag: str) -> None:
     """
     deadline_s = time.monotonic() + CLEAN_TIMEOUT_S
     while leftovers_of(tag):
-        kill(processes(tag), deadline_s)
+        kill(tag, deadline_s)
         namespaces.remove(tag)
         for group in cgroups.find(prefix(tag)):
             if group.name == prefix(tag):
@@ -97,29 +97,29 @@ def clean(tag: str) -> None:
             raise TestbedError("could not remove: " + "; ".join(leftovers_of(tag)))
 
 
-def kill(pids: Iterable[int], deadline_s: float) -> None:
-    """Kill pids at once (there is nothing to save) and wait until they are gone, or until the deadline."""
-    waiting = list(pids)
-    for pid in waiting:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    while waiting and time.monotonic() < deadline_s:
-        _reap(waiting)
-        waiting = [pid for pid in waiting if _alive(pid)]
-        if waiting:
-            time.sleep(POLL_S)
+def kill(tag: str, deadline_s: float) -> None:
+    """Kill the cluster's processes at once (there is nothing to save); wait until they are gone or the deadline.
 
-
-def _reap(pids: Iterable[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-
-
-def _alive(pid: int) -> bool:
-    """Whether pid still runs; a zombie that waits for its parent holds nothing of ours."""
-    stat = _read(pid, "stat")
-    return bool(stat) and stat.rpartition(b")")[2].split()[:1] != [b"Z"]
+    Handles are opened first and membership is looked at once more, so that a pid that has meanwhile gone to
+    a stranger's process is left alone.
+    """
+    with contextlib.ExitStack() as stack:
+        handles = {}
+        for pid in processes(tag):
+            with contextlib.suppress(OSError):
+                handles[pid] = os.pidfd_open(pid)
+                stack.callback(os.close, handles[pid])
+        ours = [handles[pid] for pid in processes(tag) if pid in handles]
+        for handle in ours:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        for handle in ours:
+            waiting = select.poll()
+            waiting.register(handle, select.POLLIN)
+            waiting.poll(max(0.0, deadline_s - time.monotonic()) * 1000)
+        for pid in handles:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def _ancestors() -> frozenset[int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeray.errors import BadInputError
 from edgeray.testbed import namespaces
 from edgeray.testbed.raylets import auth_environment, clean_environment
-from edgeray.testbed.state import ClusterState, state_dir
+from edgeray.testbed.state import ClusterState, DeviceState, state_dir
 
 
 def holder_prefix(holder_pid: int) -> tuple[str, ...]:
@@ -25,18 +26,26 @@ def device_prefix(holder_pid: int, netns: str | None) -> tuple[str, ...]:
 
 
 def device_command(state: ClusterState, device: str, argv: Sequence[str]) -> list[str]:
-    """argv as it must be run to be on device."""
+    """argv as it must be run to be on device. Raises BadInputError for a device that is not on this machine."""
+    if device not in state.devices:
+        raise BadInputError(
+            f"device {device!r} is not on this machine\n  expected: {', '.join(state.devices)}\n"
+            "  remedy:   name one of them, or run the command there"
+        )
     return [*device_prefix(state.holder_pid, state.devices[device].netns), *argv]
 
 
 def head_command(state: ClusterState, argv: Sequence[str]) -> list[str]:
-    """argv as it must be run to be on the head device; run it with head_environment."""
-    return device_command(state, state.head, argv)
+    """argv as it must be run to talk to the head; run it with head_environment.
+
+    On an emulated cluster that is on the head device; on a device that has joined, it is right here.
+    """
+    return device_command(state, _here(state).id, argv)
 
 
 def head_environment(state: ClusterState) -> dict[str, str]:
-    """The environment of a process on the head that talks to Ray and to EdgeRay's actors."""
-    head = state.devices[state.head]
+    """The environment of a process of head_command, which talks to Ray and to EdgeRay's actors."""
+    device = _here(state)
     return {
         **clean_environment(),
         **auth_environment(Path(state.token_path)),
@@ -45,7 +54,12 @@ def head_environment(state: ClusterState) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "EDGERAY_STATE_DIR": str(state_dir()),
         "EDGERAY_CLUSTER": state.name,
-        "EDGERAY_DEVICE": head.id,
-        "EDGERAY_DEVICE_FILE": head.device_file,
-        "EDGERAY_OUTPUT_ROOT": head.output_root,
+        "EDGERAY_DEVICE": device.id,
+        "EDGERAY_DEVICE_FILE": device.device_file,
+        "EDGERAY_OUTPUT_ROOT": device.output_root,
     }
+
+
+def _here(state: ClusterState) -> DeviceState:
+    """The head where it is on this machine, else the one device that has joined from here."""
+    return state.devices.get(state.head) or next(iter(state.devices.values()))

@@ -103,7 +103,7 @@ def down(*, progress: Progress) -> None:
             return
         progress(f"taking {present.name if present else 'what is left of a cluster'} down")
         if present is not None and present.mode in ("physical", "joined"):
-            cleanup.kill(cleanup.processes(tag), time.monotonic() + cleanup.CLEAN_TIMEOUT_S)
+            cleanup.kill(tag, time.monotonic() + cleanup.CLEAN_TIMEOUT_S)
             physical.release_network(present)
         cleanup.clean(tag)
         states.forget()

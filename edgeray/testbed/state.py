@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class DeviceState:
     """One device of the cluster that is up.
 
     netns: name of its network namespace, None where it has none. system_cgroups and stage_cgroups: its
-    cgroup folders, one a controller (v1) or one in all (v2), empty where there are none. raylet_pid: 0 until known.
+    cgroup folders, one a controller (v1) or one in all (v2), empty where there are none.
     """
 
     id: str
@@ -34,7 +34,6 @@ class DeviceState:
     temp_dir: str
     system_cgroups: tuple[str, ...] = ()
     stage_cgroups: tuple[str, ...] = ()
-    raylet_pid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,6 @@ class ClusterState:
     holder_pid: int = 0
     notes: tuple[str, ...] = ()
     version: int = STATE_VERSION
-    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 def state_dir() -> Path:
