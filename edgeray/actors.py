@@ -188,15 +188,6 @@ class SchedulerActor:
     def pid(self) -> int:
         return os.getpid()
 
-    def close(self) -> None:
-        """End all jobs, and leave every device's network as it was found."""
-        for device in tuple(self._watched):
-            try:
-                actor = ray.get_actor(f"node:{device}", namespace=NAMESPACE)
-                ray.get(actor.call.remote("close"), timeout=CALL_TIMEOUT_S)
-            except Exception as error:
-                log.warning("%s was not closed: %s", device, one_line(error))
-
     def _look_after_nodes(self) -> None:
         joining: dict[DeviceId, threading.Thread] = {}
         while True:

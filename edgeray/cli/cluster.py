@@ -16,7 +16,7 @@ from rich.table import Table
 from edgeray.cli.console import bps_text, bytes_text, print_json, say, stdout
 from edgeray.cli.enter import be_on_head, run_on_head
 from edgeray.errors import BadInputError, ClusterError
-from edgeray.testbed import ClusterState, current, head_command, head_environment
+from edgeray.testbed import ClusterState, head_command, head_environment
 
 JOIN_WAIT_S = 120.0
 
@@ -103,49 +103,29 @@ def down() -> None:
     """Take the cluster on this machine down, and everything that was left of one."""
     from edgeray import testbed
 
-    state = current()
-    if state is not None and state.mode in ("physical", "joined"):
-        _close_nodes(state)
     testbed.down(progress=say)
-
-
-def _close_nodes(state: ClusterState) -> None:
-    """On real machines the qdiscs and routes of nodes must go; namespaces take theirs along."""
-    argv = head_command(
-        state, [sys.executable, "-c", "from edgeray.cli.cluster import close_all; close_all()"]
-    )
-    subprocess.run(argv, env={**os.environ, **head_environment(state)}, check=False, timeout=60)
-
-
-def close_all() -> None:
-    """Close the scheduler's nodes. Runs on the head."""
-    import ray
-
-    from edgeray.actors import NAMESPACE, SCHEDULER
-    from edgeray.client import Client
-
-    Client()
-    ray.get(ray.get_actor(SCHEDULER, namespace=NAMESPACE).close.remote(), timeout=45)
 
 
 def join(
     head: Annotated[str, typer.Argument(help="HOST:PORT of the head, as `edgeray up` prints it there.")],
-    type: Annotated[str, typer.Option(help="Device type as the cluster file names it, e.g. jetson-nx.")],
+    type: Annotated[
+        str | None, typer.Option(help="Device type, e.g. jetson-nx: checked against the head's cluster file.")
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="Which device of the cluster file this is; found by address if left out."),
     ] = None,
-    token: Annotated[
-        Path | None, typer.Option(help="The head's token file; copy it here first (scp).")
+    token_file: Annotated[
+        Path | None, typer.Option(help="A copy of the head's token file: `edgeray up` there says where it is.")
     ] = None,
     takeover: Annotated[
         bool, typer.Option(help="Replace a root qdisc on the link's interface that EdgeRay did not make.")
     ] = False,
 ) -> None:
     """Let this real device join a cluster: the same node actor, its own network interface."""
-    from edgeray.testbed import joining
+    from edgeray import testbed
 
-    joining.join(head, type=type, device=device, token=token, takeover=takeover, progress=say)
+    testbed.join(head, type=type, device=device, token_file=token_file, takeover=takeover, progress=say)
 
 
 def devices(as_json: Json = False) -> None:
@@ -219,7 +199,7 @@ def doctor(as_json: Json = False) -> None:
             mark = "ok " if check.ok else "NO "
             remedy = f"\n      remedy: {check.remedy}" if not check.ok and check.remedy else ""
             stdout.print(f"{mark} {check.name}: {check.detail}{remedy}", markup=False, highlight=False)
-    if not all(check.ok for check in found if getattr(check, "needed", False)):
+    if not all(check.ok for check in found if check.required):
         raise typer.Exit(1)
 
 

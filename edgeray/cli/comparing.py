@@ -219,7 +219,7 @@ def _emulation() -> str:
     if state is None:
         raise BadInputError("no cluster is up\n  remedy:   edgeray up CLUSTER.yaml")
     kinds = {
-        "root": "devices are network namespaces with CPU and memory limits on one machine; links are veth pairs under HTB",
+        "root": "devices are network namespaces with CPU and memory limits; links are veth pairs under HTB",
         "userns": "devices are network namespaces of an ordinary user; links are veth pairs under HTB",
         "loopback": "devices are processes on loopback; flows are paced by their senders",
     }

@@ -172,8 +172,11 @@ def submit(
 def _follow(client: Any, job: str, seconds: float | None) -> JobView:
     """Show a line of progress until the job ends; stop it after seconds of running, or on Ctrl-C."""
 
-    def seen(view: JobView) -> bool:
+    def show(view: JobView) -> None:
         live.update(progress_line(view))
+
+    def seen(view: JobView) -> bool:
+        show(view)
         return seconds is not None and view.started_s is not None and time.time() - view.started_s >= seconds
 
     with Live(console=stderr, refresh_per_second=4, transient=not stderr.is_terminal) as live:
@@ -181,10 +184,10 @@ def _follow(client: Any, job: str, seconds: float | None) -> JobView:
             view = client.watch(job, seen=seen)
             if not view.ended:
                 client.call("stop", job, f"ran for {seconds:g} s")
-                view = client.watch(job, seen=lambda v: bool(live.update(progress_line(v))))
+                view = client.watch(job, seen=show)
         except KeyboardInterrupt:
             client.call("stop", job, "interrupted by its user")
-            view = client.watch(job, seen=lambda v: bool(live.update(progress_line(v))))
+            view = client.watch(job, seen=show)
     return view  # type: ignore[no-any-return]
 
 

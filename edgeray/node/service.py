@@ -85,7 +85,6 @@ class NodeService:
         self._reports = reports
         self._stages: dict[JobId, StageHandle] = {}
         self._lock = threading.Lock()
-        self._closed = threading.Event()
         self._monitor = DeviceMonitor(device, cpus, network)
 
     @property
@@ -170,12 +169,6 @@ class NodeService:
             self.stop_stage(job)
         self._network.apply(())
 
-    def close(self) -> None:
-        """reset, and leave the kernel's network as it was found."""
-        self._closed.set()
-        self.reset()
-        self._network.clear()
-
     # Questions
 
     def counters(self) -> NodeCounters:
@@ -209,7 +202,8 @@ class NodeService:
 
     def monitor_forever(self) -> None:
         """Sample and report every second until the scheduler is gone; then end everything here."""
-        while not self._closed.wait(SAMPLE_PERIOD_S):
+        while True:
+            time.sleep(SAMPLE_PERIOD_S)
             try:
                 self._reports.telemetry(self._monitor.sample(tuple(self._stage_counters())))
             except ConnectionError:
@@ -225,7 +219,7 @@ class NodeService:
             handle.wait()
         except Exception as raised:
             error = _one_line(raised)
-        if self._stages.get(job) is not handle or self._closed.is_set():
+        if self._stages.get(job) is not handle:
             return  # it was stopped: whoever stopped it reports
         handle.kill()
         self._forget(job)
