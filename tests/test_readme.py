@@ -51,7 +51,7 @@ EXPECTED = {
     "edgeray compare": r"(?s)LR.*joint",
     "edgeray schema": r'"items_per_s"',
     "edgeray --version": r"^edgeray \d+\.\d+\.\d+\n$",
-    "edgeray exec -- python": "",
+    "edgeray exec -- python": r"^done$",
     "edgeray exec -- ray": "succeeded",
 }
 
