@@ -46,7 +46,7 @@ def name_pixels(pixels: Picture) -> npt.NDArray[np.intp]:
     """The index in NAMES of each pixel's colour, by fixed bounds in HSV; dark orange and red are brown."""
     hsv = cv2.cvtColor(pixels, cv2.COLOR_BGR2HSV)
     hue, saturation, value = hsv[..., 0], hsv[..., 1].astype(int), hsv[..., 2].astype(int)
-    named = _HUES[hue]
+    named: npt.NDArray[np.intp] = _HUES[hue]
     named[((hue < 20) | (hue >= 171)) & (value < 130)] = NAMES.index("brown")
     # The darker a pixel, the less its hue means: sensor noise alone saturates it.
     pale = (saturation < 40) | (saturation * value < 5200)

@@ -49,7 +49,7 @@ def cut(picture: Picture, box: npt.NDArray[np.float32], margin: float = 0.0) -> 
     left, top, right, bottom = np.round(box + grow).astype(int)
     columns = np.clip(np.arange(left, max(right, left + 1)), 0, picture.shape[1] - 1)
     rows = np.clip(np.arange(top, max(bottom, top + 1)), 0, picture.shape[0] - 1)
-    return picture[rows[:, None], columns]
+    return np.asarray(picture[rows[:, None], columns], np.uint8)
 
 
 class Camera:

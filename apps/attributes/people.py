@@ -74,7 +74,7 @@ def _decode(codes: Tensor, anchors: Tensor, width: int, height: int) -> Boxes:
     sizes = anchors[:, 2:] * np.exp(codes[:, 2:])
     top_left, bottom_right = centres - sizes / 2, centres + sizes / 2
     boxes = np.concatenate([top_left[:, ::-1], bottom_right[:, ::-1]], axis=1)
-    return np.clip(boxes, 0, 1).astype(np.float32) * np.array([width, height] * 2, np.float32)
+    return np.asarray(np.clip(boxes, 0, 1) * np.array([width, height] * 2), np.float32)
 
 
 class Crop:

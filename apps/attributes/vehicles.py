@@ -34,7 +34,7 @@ class Vehicles:
         pixels = to_pixels(item["image"])
         heat, sides = self._session.run(None, {"images": tensor(pixels, (_INPUT, _INPUT), 1.0)})
         boxes, kinds, scores = _peaks(heat[0], sides[0], self._min_score)
-        boxes = boxes * np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32) / _INPUT
+        boxes *= np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32) / _INPUT
         kept = suppress(boxes, scores, self._overlap)  # across types: one thing has one type
         crops = [cut(pixels, box) for box in boxes[kept]]
         if self._quality is not None:
