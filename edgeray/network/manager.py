@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from edgeray.errors import NetworkApplyError
 from edgeray.network.desired import desired_state, egress_port, link_minors
 from edgeray.network.diff import diff, merge
 from edgeray.network.netlink import KernelNetlink
-from edgeray.network.state import KernelRefusalError, Netlink, NetworkState, Operation
+from edgeray.network.state import HtbClass, KernelRefusalError, Netlink, NetworkState, Operation
 from edgeray.network.types import NO_TRAFFIC, DeviceNetwork, FlowCounters, FlowRule, LinkCounters
 from policies.model.ids import LinkId
 
+_LONGEST_DRAIN_S, _DRAIN_POLL_S = 0.5, 0.005
 _NO_SUCH_QDISC = (errno.ENOENT, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
 
 
@@ -54,8 +56,12 @@ class NetworkManager:
                 self._secure_interfaces(self._netlink)
                 actual = self._netlink.read()
                 steps = diff(desired, actual)
-                carried = self._counters_of_moved(rules, steps)
-                self._perform(self._netlink, steps, actual)
+                making, breaking = _split(steps)
+                carried = self._with_lost(self._carried, rules, making)
+                self._perform(self._netlink, making, actual)
+                self._drain(self._netlink, breaking, rules)
+                carried = self._with_lost(carried, rules, breaking)
+                self._perform(self._netlink, breaking, actual)
                 self._carried = carried
             self._rules = tuple(rules)
 
@@ -128,6 +134,23 @@ class NetworkManager:
                 )
             netlink.remove_foreign_qdisc(name)
 
+    def _drain(self, netlink: Netlink, breaking: Sequence[Operation], rules: Sequence[FlowRule]) -> None:
+        """Let the queues that moved flows leave behind run empty, so that no packet of theirs is lost."""
+        staying = {rule.port for rule in rules}
+        left = [
+            (step.item.interface, step.item.minor)
+            for step in breaking
+            if isinstance(step.item, HtbClass) and step.item.minor in staying
+        ]
+        end_s = time.monotonic() + _LONGEST_DRAIN_S
+        while left and time.monotonic() < end_s:
+            interface, minor = left[0]
+            counters = netlink.class_counters(interface).get(minor, NO_TRAFFIC)
+            if counters.backlog_bytes == 0:
+                left.pop(0)
+            else:
+                time.sleep(_DRAIN_POLL_S)
+
     def _perform(self, netlink: Netlink, steps: Sequence[Operation], before: NetworkState) -> None:
         for step in steps:
             try:
@@ -149,12 +172,12 @@ class NetworkManager:
             return f"and going back failed too ({refusal.reason}), so it is in part applied. To do: {names}"
         return "everything is as it was before"
 
-    def _counters_of_moved(
-        self, rules: Sequence[FlowRule], steps: Sequence[Operation]
+    def _with_lost(
+        self, carried: Mapping[str, FlowCounters], rules: Sequence[FlowRule], steps: Sequence[Operation]
     ) -> dict[str, FlowCounters]:
-        """Counters to go on from: of flows that stay, but whose class goes or is made anew."""
+        """What flows that stay go on counting from, once steps have taken their classes away."""
         staying = {rule.flow for rule in rules}
-        carried = {flow: counters for flow, counters in self._carried.items() if flow in staying}
+        kept = {flow: counters for flow, counters in carried.items() if flow in staying}
         lost = {step.item.key for step in steps if step.action == "remove"}
         read: dict[str, Mapping[int, FlowCounters]] = {}
         for rule in self._rules:
@@ -164,8 +187,8 @@ class NetworkManager:
             if (3, port.interface, rule.port) in lost or (0, port.interface, 0) in lost:
                 now = self._class_of(rule, read)
                 if now is not None:
-                    carried[rule.flow] = now.plus(carried.get(rule.flow, NO_TRAFFIC))
-        return carried
+                    kept[rule.flow] = now.plus(kept.get(rule.flow, NO_TRAFFIC))
+        return kept
 
     def _class_of(self, rule: FlowRule, read: dict[str, Mapping[int, FlowCounters]]) -> FlowCounters | None:
         port = egress_port(self.network, rule)
@@ -208,6 +231,14 @@ def open_manager(network: DeviceNetwork, takeover: bool = False) -> NetworkManag
             raise
         return NetworkManager(network, None, reason=missing)
     return manager
+
+
+def _split(steps: Sequence[Operation]) -> tuple[Sequence[Operation], Sequence[Operation]]:
+    """The steps up to the last that makes something, and the removals that end them."""
+    end = len(steps)
+    while end and steps[end - 1].action == "remove":
+        end -= 1
+    return steps[:end], steps[end:]
 
 
 def _missing_from_kernel(error: NetworkApplyError) -> str | None:

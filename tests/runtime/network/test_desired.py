@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_cases import ADDRESSES, NETWORKS, ONE_RADIO, OWN_PORTS, network, port, rule, rule_sets
 
@@ -24,6 +24,7 @@ def flow_class(state: NetworkState, number: int) -> HtbClass:
     return found
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NETWORKS), rule_sets())
 def test_guarantees_fit_into_each_link(device: DeviceNetwork, rules: tuple[FlowRule, ...]) -> None:
     state = desired_state(device, rules)
@@ -39,6 +40,7 @@ def test_guarantees_fit_into_each_link(device: DeviceNetwork, rules: tuple[FlowR
         assert all(child.ceil_bytes_per_s <= parent.ceil_bytes_per_s for child in children)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NETWORKS), rule_sets())
 def test_every_number_is_one_the_kernel_takes(device: DeviceNetwork, rules: tuple[FlowRule, ...]) -> None:
     for item in of_type(desired_state(device, rules), HtbClass):
@@ -51,6 +53,7 @@ def test_every_number_is_one_the_kernel_takes(device: DeviceNetwork, rules: tupl
         assert fifo.limit_bytes >= 16 * FRAME_BYTES
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NETWORKS), rule_sets(), st.randoms(use_true_random=False))
 def test_order_of_rules_does_not_matter(device: DeviceNetwork, rules: tuple[FlowRule, ...], random) -> None:
     shuffled = list(rules)

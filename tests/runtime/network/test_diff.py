@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_cases import NETWORKS, ONE_RADIO, OWN_PORTS, rule, rule_sets
 
@@ -24,6 +24,7 @@ def perform(kernel: FakeNetlink, desired: NetworkState) -> list[Operation]:
     return steps
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NETWORKS), rule_sets()), max_size=6))
 def test_any_sequence_ends_where_it_should(
     history: list[tuple[DeviceNetwork, tuple[FlowRule, ...]]],
@@ -38,6 +39,7 @@ def test_any_sequence_ends_where_it_should(
     assert kernel.read() == NetworkState()
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NETWORKS), rule_sets(), rule_sets())
 def test_a_flow_that_stays_as_it_is_is_not_touched(
     device: DeviceNetwork, kept: tuple[FlowRule, ...], others: tuple[FlowRule, ...]

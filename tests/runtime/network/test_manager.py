@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_cases import ONE_RADIO, OWN_PORTS, network, port, rule, rule_sets
 
@@ -13,7 +13,7 @@ from edgeray.errors import NetworkApplyError
 from edgeray.network.desired import desired_state
 from edgeray.network.fake import FakeNetlink
 from edgeray.network.manager import NetworkManager, open_manager
-from edgeray.network.state import NetworkState
+from edgeray.network.state import NetworkState, Route
 from edgeray.network.types import FlowRule, LinkCounters
 
 INTERFACES = ("lo", "to-b", "to-c", "to-d", "wlan0")
@@ -24,6 +24,7 @@ def kernel() -> FakeNetlink:
     return FakeNetlink(INTERFACES)
 
 
+@settings(deadline=None)
 @given(rule_sets(), rule_sets(), st.integers(min_value=0, max_value=40))
 def test_a_refusal_anywhere_leaves_everything_as_it_was(
     first: tuple[FlowRule, ...], second: tuple[FlowRule, ...], at: int
@@ -114,6 +115,35 @@ def test_counters_of_a_flow_go_on_when_it_moves(kernel: FakeNetlink, device) -> 
     assert manager.flow_counters()[flow.flow].packets == 3
     manager.apply([])
     assert manager.flow_counters() == {}
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_a_queue_left_behind_runs_empty_before_its_class_goes(
+    kernel: FakeNetlink, monkeypatch: pytest.MonkeyPatch, stuck: bool
+) -> None:
+    """Dropping it would cost the flow half its rate for a while. One that never empties is not waited for."""
+    manager = NetworkManager(OWN_PORTS, kernel)
+    flow = rule(5000, ("a", "b", "e"), 1e6)
+    manager.apply([flow, rule(5001, ("a", "c"), 1e6)])
+    count, backlogs, steps_then = kernel.class_counters, [3028, 1514, 0], []
+
+    def draining(interface: str):
+        found = dict(count(interface))
+        if interface == "to-b" and any(isinstance(step.item, Route) for step in kernel.log[made:]):
+            steps_then.append(len(kernel.log))
+            backlog = 3028 if stuck else backlogs[min(len(steps_then), 3) - 1]
+            found[5000] = replace(found[5000], backlog_bytes=backlog)
+        return found
+
+    made = len(kernel.log)
+    monkeypatch.setattr(kernel, "class_counters", draining)
+    manager.apply([replace(flow, route=("a", "c", "e")), rule(5001, ("a", "c"), 1e6)])
+    assert len(steps_then) >= 3
+    after = kernel.log[steps_then[2] :]
+    assert [(step.action, type(step.item).__name__) for step in after] == [
+        ("remove", "Filter"),
+        ("remove", "HtbClass"),
+    ]
 
 
 def test_link_counters_tell_control_from_all(kernel: FakeNetlink) -> None:
