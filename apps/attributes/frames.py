@@ -55,20 +55,21 @@ def cut(picture: Picture, box: npt.NDArray[np.float32], margin: float = 0.0) -> 
 class Camera:
     """Plays a video as a camera would, from the start again when it ends, until so many frames are out.
 
-    video: the name of an asset, or a path that OpenCV opens. encoding: "raw" or "jpeg".
+    video: the name of an asset, or a path or URL that OpenCV opens. encoding: "raw" or "jpeg".
     """
 
     def __init__(self, video: str, frames: int, encoding: str = "raw", quality: int = 80) -> None:
         if encoding not in ("raw", "jpeg"):
             raise ValueError(f'encoding {encoding!r}; expected "raw" or "jpeg"')
-        self._path = Path(video) if Path(video).exists() else asset(video)
+        own = "://" in video or Path(video).exists()
+        self._video = video if own else str(asset(video))
         self._frames = frames
         self._quality = quality if encoding == "jpeg" else None
 
     def __call__(self) -> Iterator[Item]:
         number = 0
         while number < self._frames:
-            video = cv2.VideoCapture(str(self._path))
+            video = cv2.VideoCapture(self._video)
             frames_per_s = video.get(cv2.CAP_PROP_FPS) or 10.0
             first = number
             try:
@@ -82,4 +83,4 @@ class Camera:
             finally:
                 video.release()
             if number == first:
-                raise ValueError(f"{self._path} holds no frame that OpenCV can read")
+                raise ValueError(f"{self._video} holds no frame that OpenCV can read")

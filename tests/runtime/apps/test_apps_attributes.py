@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgeray.assets import asset
+from edgeray.errors import MissingAssetError
 
 APP = "attributes"
 FRAMES = 25
@@ -232,6 +233,22 @@ def test_the_camera_starts_again_when_the_video_ends(app_path: Path) -> None:
     assert sorted(again) == [795, 796]
     assert (first[0] == again[795]).all()
     assert (first[1] == again[796]).all()
+
+
+def test_the_camera_plays_files_of_the_user_too(app_path: Path, raw: tuple[list[Any], Path]) -> None:
+    from frames import Camera
+
+    played = [item["image"].shape for item in Camera(str(raw[1] / "annotated.avi"), frames=FRAMES + 2)()]
+    assert played == [(576, 768, 3)] * (FRAMES + 2)
+
+
+def test_a_file_without_frames_and_an_unknown_name_are_refused(app_path: Path) -> None:
+    from frames import Camera
+
+    with pytest.raises(ValueError, match=r"job\.yaml holds no frame"):
+        list(Camera(str(app_path / "job.yaml"), frames=3)())
+    with pytest.raises(MissingAssetError, match=r"'nothing\.avi' is not known"):
+        Camera("nothing.avi", frames=3)
 
 
 def test_stages_import_neither_torch_nor_the_converters(app_path: Path) -> None:
