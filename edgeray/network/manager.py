@@ -13,7 +13,7 @@ from edgeray.network.diff import diff, merge
 from edgeray.network.netlink import KernelNetlink
 from edgeray.network.state import HtbClass, KernelRefusalError, Netlink, NetworkState, Operation
 from edgeray.network.types import NO_TRAFFIC, DeviceNetwork, FlowCounters, FlowRule, LinkCounters
-from policies.model.ids import LinkId
+from policies.model.ids import DeviceId, LinkId
 
 _LONGEST_DRAIN_S, _DRAIN_POLL_S = 0.5, 0.005
 _NO_SUCH_QDISC = (errno.ENOENT, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
@@ -231,6 +231,21 @@ def open_manager(network: DeviceNetwork, takeover: bool = False) -> NetworkManag
             raise
         return NetworkManager(network, None, reason=missing)
     return manager
+
+
+def clear_namespace() -> None:
+    """Take away all that carries our marks in this network namespace, whatever device it was made for.
+
+    Needs no ports, so it also works when the network description or the interfaces have gone. Does nothing
+    where this process may change nothing.
+    """
+    netlink = KernelNetlink()
+    try:
+        if netlink.may_change():
+            nowhere = DeviceNetwork(device=DeviceId("this device"), address="", ports=())
+            NetworkManager(nowhere, netlink).clear()
+    finally:
+        netlink.close()
 
 
 def _split(steps: Sequence[Operation]) -> tuple[Sequence[Operation], Sequence[Operation]]:

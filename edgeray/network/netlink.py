@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -18,11 +17,10 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl.tcmsg import plugins as tc_plugins
 
+from edgeray.network import messages
 from edgeray.network.state import (
-    FORWARD_TABLES,
     HANDLE_MAJOR,
     PROTOCOL,
-    RETURN_TABLES,
     RULE_PRIORITY,
     Fifo,
     Filter,
@@ -39,13 +37,9 @@ from edgeray.network.state import (
 from edgeray.network.types import FlowCounters
 
 _ROOT_HANDLE = HANDLE_MAJOR << 16
-_TC_ROOT = 0xFFFFFFFF
 _ETH_P_IP = 0x0800
 _TCP = socket.IPPROTO_TCP
 _ONLINK = 4
-_TABLES = range(FORWARD_TABLES, RETURN_TABLES + 65_536)
-_TICK_NS = 64
-_DESTINATION_OFFSET, _PORT_OFFSET = 16, 22
 _MAX_SEGMENTS = 65_535
 
 tc_plugins.setdefault("bfifo", tc_plugins["pfifo"])  # same options; pyroute2 lacks it
@@ -102,14 +96,14 @@ class KernelNetlink:
         def find() -> str | None:
             for message in self._ip.tc("dump", index=self._index(interface)):
                 major = message["handle"] >> 16
-                if message["parent"] == _TC_ROOT and major not in (0, HANDLE_MAJOR):
+                if message["parent"] == messages.TC_ROOT and major not in (0, HANDLE_MAJOR):
                     return f"{message.get_attr('TCA_KIND')} {major:x}:"
             return None
 
         return self._run(find)
 
     def remove_foreign_qdisc(self, interface: str) -> None:
-        self._run(lambda: self._ip.tc("del", index=self._index(interface), parent=_TC_ROOT))
+        self._run(lambda: self._ip.tc("del", index=self._index(interface), parent=messages.TC_ROOT))
 
     def read(self) -> NetworkState:
         return self._run(self._read)
@@ -120,8 +114,11 @@ class KernelNetlink:
 
     def class_counters(self, interface: str) -> Mapping[int, FlowCounters]:
         def read() -> dict[int, FlowCounters]:
-            messages = self._ip.tc("get-class", index=self._index(interface))
-            return {m["handle"] & 0xFFFF: _counters(m) for m in messages if m["handle"] >> 16 == HANDLE_MAJOR}
+            return {
+                message["handle"] & 0xFFFF: messages.counters(message)
+                for message in self._ip.tc("get-class", index=self._index(interface))
+                if message["handle"] >> 16 == HANDLE_MAJOR
+            }
 
         return self._run(read)
 
@@ -148,7 +145,7 @@ class KernelNetlink:
         The kernel checks the right before anything else (EPERM), and then finds no such interface.
         """
         try:
-            self._run(lambda: self._ip.tc("del", index=0x7FFFFFFF, parent=_TC_ROOT))
+            self._run(lambda: self._ip.tc("del", index=0x7FFFFFFF, parent=messages.TC_ROOT))
         except KernelRefusalError as refusal:
             return refusal.number not in (errno.EPERM, errno.EACCES)
         return True
@@ -177,10 +174,10 @@ class KernelNetlink:
         qdiscs = list(self._ip.tc("dump"))
         items: list[Item] = []
         for message in qdiscs:
-            if message["handle"] == _ROOT_HANDLE and message["parent"] == _TC_ROOT:
+            if message["handle"] == _ROOT_HANDLE and message["parent"] == messages.TC_ROOT:
                 items += self._read_interface(links[message["index"]], message, qdiscs)
-        items += _read_routes(self._ip.route("dump", family=socket.AF_INET), names)
-        items += _read_rules(self._ip.rule("dump", family=socket.AF_INET))
+        items += messages.routes(self._ip.route("dump", family=socket.AF_INET), names)
+        items += messages.rules(self._ip.rule("dump", family=socket.AF_INET))
         return NetworkState.of(items)
 
     def _read_interface(self, link: Any, root: Any, qdiscs: Iterable[Any]) -> Iterable[Item]:
@@ -192,14 +189,14 @@ class KernelNetlink:
             yield SegmentLimit(interface=name, segments=segments)
         for message in self._ip.tc("get-class", index=index):
             if message["handle"] >> 16 == HANDLE_MAJOR:
-                yield _read_class(name, message)
+                yield messages.htb_class(name, message)
         for message in qdiscs:
             ours = message["index"] == index and message["parent"] >> 16 == HANDLE_MAJOR
             if ours and message.get_attr("TCA_KIND") == "bfifo":
                 limit = message.get_attr("TCA_OPTIONS")["limit"]
                 yield Fifo(interface=name, minor=message["parent"] & 0xFFFF, limit_bytes=limit)
         for message in self._ip.tc("get-filter", index=index, parent=_ROOT_HANDLE):
-            found = _read_filter(name, message)
+            found = messages.u32_filter(name, message)
             if found is not None:
                 yield found
 
@@ -209,12 +206,12 @@ class KernelNetlink:
             "htb",
             self._index(root.interface),
             _ROOT_HANDLE,
-            parent=_TC_ROOT,
+            parent=messages.TC_ROOT,
             default=root.default_minor,
         )
 
     def _remove_root(self, root: Root) -> None:
-        self._ip.tc("del", index=self._index(root.interface), parent=_TC_ROOT, handle=_ROOT_HANDLE)
+        self._ip.tc("del", index=self._index(root.interface), parent=messages.TC_ROOT, handle=_ROOT_HANDLE)
 
     def _set_segments(self, limit: SegmentLimit) -> None:
         self._ip.link("set", index=self._index(limit.interface), gso_max_segs=limit.segments)
@@ -328,83 +325,10 @@ def _address_number(address: str) -> int:
 
 def _filter_keys(item: Filter) -> list[str]:
     """Matches on the IPv4 header, 20 bytes long: protocol TCP, destination, destination port."""
-    keys = [f"{_address_number(item.destination):#010x}/0xffffffff+{_DESTINATION_OFFSET}"]
+    keys = [f"{_address_number(item.destination):#010x}/0xffffffff+{messages.DESTINATION_OFFSET}"]
     if item.port is not None:
-        keys += ["0x45/0xff+0", f"{_TCP:#04x}/0xff+9", f"{item.port:#06x}/0xffff+{_PORT_OFFSET}"]
+        keys += ["0x45/0xff+0", f"{_TCP:#04x}/0xff+9", f"{item.port:#06x}/0xffff+{messages.PORT_OFFSET}"]
     return keys
-
-
-def _read_class(interface: str, message: Any) -> HtbClass:
-    options = message.get_attr("TCA_OPTIONS")
-    numbers = options.get_attr("TCA_HTB_PARMS")
-    parent = message["parent"]
-    return HtbClass(
-        interface=interface,
-        minor=message["handle"] & 0xFFFF,
-        parent_minor=0 if parent == _TC_ROOT else parent & 0xFFFF,
-        rate_bytes_per_s=options.get_attr("TCA_HTB_RATE64") or numbers["rate"],
-        ceil_bytes_per_s=options.get_attr("TCA_HTB_CEIL64") or numbers["ceil"],
-        burst_ns=numbers["buffer"] * _TICK_NS,
-        ceil_burst_ns=numbers["cbuffer"] * _TICK_NS,
-        quantum_bytes=numbers["quantum"],
-        priority=numbers["prio"],
-    )
-
-
-def _read_filter(interface: str, message: Any) -> Filter | None:
-    """A filter of ours; None for the hash table that comes with it. What is not ours reads as nothing."""
-    options = message.get_attr("TCA_OPTIONS")
-    selector = None if options is None else options.get_attr("TCA_U32_SEL")
-    if selector is None:
-        return None
-    matches = _read_keys(selector)
-    port = matches.get(_PORT_OFFSET)
-    return Filter(
-        interface=interface,
-        priority=message["info"] >> 16,
-        destination=socket.inet_ntoa(matches.get(_DESTINATION_OFFSET, bytes(4))),
-        port=None if port is None else int.from_bytes(port[:2], "big"),
-        minor=options.get_attr("TCA_U32_CLASSID") & 0xFFFF,
-    )
-
-
-def _read_keys(selector: Any) -> dict[int, bytes]:
-    """The value of each match, by its offset in the packet.
-
-    From the raw bytes (struct tc_u32_key: mask, value, offset, mask of the offset): pyroute2 0.9 decodes
-    keys 4 bytes too early.
-    """
-    first = selector.offset + 20
-    raw = bytes(selector.data[first : first + 16 * selector["nkeys"]])
-    return {offset: value for _mask, value, offset, _ in struct.iter_unpack("=4s4sii", raw)}
-
-
-def _read_routes(messages: Iterable[Any], names: Mapping[int, str]) -> Iterable[Route]:
-    for message in messages:
-        table = message.get_attr("RTA_TABLE")
-        if message["proto"] == PROTOCOL and table in _TABLES:
-            yield Route(
-                table=table,
-                destination=message.get_attr("RTA_DST"),
-                via=message.get_attr("RTA_GATEWAY"),
-                interface=names[message.get_attr("RTA_OIF")],
-                source=message.get_attr("RTA_PREFSRC"),
-            )
-
-
-def _read_rules(messages: Iterable[Any]) -> Iterable[Rule]:
-    for message in messages:
-        table = message.get_attr("FRA_TABLE")
-        to_port = message.get_attr("FRA_DPORT_RANGE")
-        ports = to_port or message.get_attr("FRA_SPORT_RANGE")
-        if message.get_attr("FRA_PROTOCOL") != PROTOCOL or table not in _TABLES or ports is None:
-            continue
-        yield Rule(
-            destination=message.get_attr("FRA_DST"),
-            side="dport" if to_port else "sport",
-            port=int(ports.partition(":")[0]),
-            table=table,
-        )
 
 
 def _rule_arguments(rule: Rule) -> dict[str, Any]:
@@ -417,14 +341,3 @@ def _rule_arguments(rule: Rule) -> dict[str, Any]:
         "priority": RULE_PRIORITY,
         "protocol": PROTOCOL,
     }
-
-
-def _counters(message: Any) -> FlowCounters:
-    basic = message.get_nested("TCA_STATS2", "TCA_STATS_BASIC")
-    queue = message.get_nested("TCA_STATS2", "TCA_STATS_QUEUE")
-    return FlowCounters(
-        bytes=basic["bytes"],
-        packets=basic["packets"],
-        dropped=queue["drops"],
-        backlog_bytes=queue["backlog"],
-    )

@@ -107,3 +107,15 @@ def test_neighbours_that_are_none_are_named(lab: Lab) -> None:
     lab["a"].run("ip", "route", "add", addresses["d"], "via", hop, "dev", "to-c", "onlink")
     with pytest.raises(BadInputError, match=f"behind the router {hop}"):
         discover_ports(addresses, links(("a", "d")), "a", netlink=kernel)
+
+
+def test_a_namespace_can_be_cleared_by_who_knows_nothing_of_it(lab: Lab) -> None:
+    device = lab["c"]
+    before = [device.run(*command.split()) for command in ("tc qdisc show", "ip rule show")]
+    lab.apply(lab.rule("f", 5000, ("a", "c", "d"), 0.5e6))
+    clear = "from edgeray.network.manager import clear_namespace; clear_namespace()"
+    assert "htb" in device.run("tc", "qdisc", "show")
+    device.run("setpriv", "--bounding-set", "-net_admin", sys.executable, "-c", clear)
+    assert "htb" in device.run("tc", "qdisc", "show")
+    device.run(sys.executable, "-c", clear)
+    assert [device.run(*command.split()) for command in ("tc qdisc show", "ip rule show")] == before
