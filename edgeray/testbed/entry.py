@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgeray.errors import BadInputError
 from edgeray.testbed import namespaces
-from edgeray.testbed.raylets import auth_environment, clean_environment
-from edgeray.testbed.state import ClusterState, DeviceState, state_dir
+from edgeray.testbed.raylets import auth_environment, clean_environment, device_environment
+from edgeray.testbed.state import ClusterState, DeviceState
 
 
 def holder_prefix(holder_pid: int) -> tuple[str, ...]:
@@ -26,12 +27,17 @@ def device_prefix(holder_pid: int, netns: str | None) -> tuple[str, ...]:
 
 
 def device_command(state: ClusterState, device: str, argv: Sequence[str]) -> list[str]:
-    """argv as it must be run to be on device. Raises BadInputError for a device that is not on this machine."""
+    """argv as it must be run to be on device: unchanged for a process that is there already.
+
+    Raises BadInputError for a device that is not on this machine.
+    """
     if device not in state.devices:
         raise BadInputError(
             f"device {device!r} is not on this machine\n  expected: {', '.join(state.devices)}\n"
             "  remedy:   name one of them, or run the command there"
         )
+    if os.environ.get("EDGERAY_INSIDE") == f"{state.tag}:{device}":
+        return list(argv)
     return [*device_prefix(state.holder_pid, state.devices[device].netns), *argv]
 
 
@@ -52,11 +58,10 @@ def head_environment(state: ClusterState) -> dict[str, str]:
         "RAY_ADDRESS": state.gcs_address,
         "RAY_API_SERVER_ADDRESS": state.dashboard_url,
         "RAY_USAGE_STATS_ENABLED": "0",
-        "EDGERAY_STATE_DIR": str(state_dir()),
         "EDGERAY_CLUSTER": state.name,
-        "EDGERAY_DEVICE": device.id,
-        "EDGERAY_DEVICE_FILE": device.device_file,
-        "EDGERAY_OUTPUT_ROOT": device.output_root,
+        **device_environment(
+            state.tag, device.id, device_file=Path(device.device_file), output_root=Path(device.output_root)
+        ),
     }
 
 

@@ -247,7 +247,8 @@ def _raylet(layout: Layout, state: ClusterState, id: str) -> raylets.Raylet:
             stage_groups=cgroups.procs_files(device.stage_cgroups),
             output_root=Path(device.output_root),
             token=Path(state.token_path),
-            tag=state.tag if loopback else None,
+            tag=state.tag,
+            marked=loopback,
         ),
         log=Path(device.temp_dir) / "ray-start.log",
     )

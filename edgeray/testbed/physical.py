@@ -212,6 +212,7 @@ def _raylet(file: DeviceFile, state: ClusterState, device: DeviceState) -> rayle
         output_root=Path(device.output_root),
         token=Path(state.token_path),
         tag=state.tag,
+        marked=True,
     )
     return raylets.Raylet(
         device=device.id,

@@ -14,6 +14,7 @@ from pathlib import Path
 from edgeray.errors import TestbedError
 from edgeray.testbed.command import die_with_parent
 from edgeray.testbed.device_file import DeviceFile
+from edgeray.testbed.state import state_dir
 
 GCS_PORT = 6379
 DASHBOARD_PORT = 8265
@@ -39,9 +40,20 @@ ENVIRONMENT: Mapping[str, str] = {
     "REPORTER_UPDATE_INTERVAL_MS": "600000",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
+    # Stages ask Ray for no GPU, and must see the device's own all the same.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
+_OF_A_DEVICE = (
+    "EDGERAY_TAG",
+    "EDGERAY_INSIDE",
+    "EDGERAY_CLUSTER",
+    "EDGERAY_DEVICE",
+    "EDGERAY_DEVICE_FILE",
+    "EDGERAY_STAGE_CGROUP",
+    "EDGERAY_OUTPUT_ROOT",
+)
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _ENTER_GROUPS = 'IFS=:; for group in $1; do echo $$ > "$group" || exit 90; done; shift; exec "$@"'
 
 
@@ -113,31 +125,46 @@ def raylet_environment(
     stage_groups: Sequence[str],
     output_root: Path,
     token: Path,
-    tag: str | None = None,
+    tag: str,
+    marked: bool,
 ) -> dict[str, str]:
     """What the raylet and all its workers inherit: ours without any of the caller's RAY_ settings.
 
-    tag: given where no namespace marks the processes, so that `down` knows them by it.
+    marked: no namespace tells the processes from others, so `down` must know them by the tag they carry.
     """
     return {
         **clean_environment(),
         **ENVIRONMENT,
         **auth_environment(token),
-        **({} if tag is None else {"EDGERAY_TAG": tag}),
-        "EDGERAY_DEVICE": device.device,
-        "EDGERAY_DEVICE_FILE": str(device_file),
+        **({"EDGERAY_TAG": tag} if marked else {}),
+        **device_environment(tag, device.device, device_file=device_file, output_root=output_root),
         "EDGERAY_STAGE_CGROUP": os.pathsep.join(stage_groups),
-        "EDGERAY_OUTPUT_ROOT": str(output_root),
     }
 
 
 def clean_environment() -> dict[str, str]:
-    """The caller's environment without what would send Ray elsewhere: RAY_ settings and web proxies."""
-    proxies = ("http_proxy", "https_proxy", "all_proxy")
-    return {
+    """The caller's environment without what would lead elsewhere: Ray's settings, web proxies, another device.
+
+    This interpreter's programs come first on the path, so that `ray job submit -- edgeray ...` finds them.
+    """
+    kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("RAY_") and name.lower() not in proxies
+        if not name.startswith("RAY_") and name not in _OF_A_DEVICE and name.lower() not in _PROXIES
+    }
+    programs = str(Path(sys.executable).parent)
+    others = [folder for folder in kept.get("PATH", os.defpath).split(os.pathsep) if folder != programs]
+    return {**kept, "PATH": os.pathsep.join((programs, *others))}
+
+
+def device_environment(tag: str, device: str, *, device_file: Path, output_root: Path) -> dict[str, str]:
+    """What any process on device finds itself by. EDGERAY_INSIDE tells that it need not enter the device again."""
+    return {
+        "EDGERAY_STATE_DIR": str(state_dir()),
+        "EDGERAY_INSIDE": f"{tag}:{device}",
+        "EDGERAY_DEVICE": device,
+        "EDGERAY_DEVICE_FILE": str(device_file),
+        "EDGERAY_OUTPUT_ROOT": str(output_root),
     }
 
 

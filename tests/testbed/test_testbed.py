@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -128,6 +130,19 @@ def test_a_driver_without_the_token_is_refused(three: testbed.ClusterState, tmp_
         assert refused.returncode != 0
         assert "uthenticat" in refused.stderr, refused.stderr[-2000:]
     assert Path(three.token_path).stat().st_mode & 0o077 == 0
+
+
+def test_the_dashboard_is_reached_from_outside_with_the_token_only(three: testbed.ClusterState) -> None:
+    """What `ray job submit` on this machine needs: the management link leads to the head."""
+    url = f"{three.dashboard_url}/api/jobs/"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    token = Path(three.token_path).read_text().strip()
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with opener.open(request, timeout=30) as answer:
+        assert isinstance(json.load(answer), list)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(url, timeout=30)
+    assert refused.value.code in (401, 403)
 
 
 def test_stages_get_the_cpu_of_their_device_and_no_more(three: testbed.ClusterState) -> None:

@@ -168,6 +168,20 @@ def test_the_environment_says_auth_outright_and_drops_the_callers_ray(
     assert "RAY_AUTH_TOKEN" not in found
     assert "https_proxy" not in found
     assert found["EDGERAY_DEVICE"] == "e1"
+    assert found["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
+
+def test_a_process_inside_a_device_does_not_enter_it_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a user namespace it could not: a process may not enter the one that it is in."""
+    cluster = make_state(folder, holder_pid=77, mode="userns")
+    for name, value in head_environment(cluster).items():
+        if name.startswith("EDGERAY_"):
+            monkeypatch.setenv(name, value)
+    assert head_command(cluster, ["ls"]) == ["ls"]
+    monkeypatch.setenv("EDGERAY_INSIDE", "another:e1")
+    assert head_command(cluster, ["ls"])[0] == "nsenter"
 
 
 def test_only_the_head_starts_a_dashboard_and_the_store_is_small() -> None:
