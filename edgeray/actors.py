@@ -21,7 +21,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 
 from edgeray.errors import ClusterError, StageError
 from edgeray.network.manager import open_manager
-from edgeray.node.host import StageHost
+from edgeray.node.host import StageCounters, StageHost
 from edgeray.node.service import NodeService
 from edgeray.policy_names import policy_named
 from edgeray.profiler import ProfileStore
@@ -146,8 +146,10 @@ class _SchedulerReports:
     def __init__(self) -> None:
         self._pending: Any = None
 
-    def stage_ended(self, job: JobId, device: DeviceId, error: str | None) -> None:
-        ray.get(_scheduler().call.remote("stage_ended", job, device, error), timeout=CALL_TIMEOUT_S)
+    def stage_ended(
+        self, job: JobId, device: DeviceId, error: str | None, final: StageCounters | None
+    ) -> None:
+        ray.get(_scheduler().call.remote("stage_ended", job, device, error, final), timeout=CALL_TIMEOUT_S)
 
     def telemetry(self, sample: DeviceSample) -> None:
         """Fire and forget, one under way at a time; a scheduler that is being restarted is waited for."""
@@ -230,13 +232,24 @@ class SchedulerActor:
 
     def _drop_the_dead(self, alive: set[DeviceId]) -> None:
         for device, watch in tuple(self._watched.items()):
-            ended, _ = ray.wait([watch], timeout=0)
-            reason = (
-                "its raylet is gone" if device not in alive else "its node process ended" if ended else None
-            )
+            reason = _ended(watch) or (None if device in alive else "its raylet is gone")
             if reason is not None:
                 del self._watched[device]
                 self._service.node_lost(device, reason)
+
+
+def _ended(watch: Any) -> str | None:
+    """Why a node's watch is over; None while it goes on."""
+    ended, _ = ray.wait([watch], timeout=0)
+    if not ended:
+        return None
+    try:
+        ray.get(watch)
+    except RayActorError:
+        return "its node process was killed or crashed"
+    except Exception as error:
+        return f"its node failed: {one_line(error)}"
+    return "its node gave up"
 
 
 def _alive_devices() -> set[DeviceId]:

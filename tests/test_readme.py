@@ -26,7 +26,7 @@ ELSEWHERE = {
     ". .venv/bin/activate": "the session's PATH starts with the folder that it would put there",
     "edgeray up my-lan.yaml": "real machines; see test_lan_example_is_valid",
     "scp desk:.local/state/edgeray/token edgeray-token": "real machines; the session finds the token at that place",
-    "edgeray join 192.168.1.10:6379 --type jetson-nx --token edgeray-token": "real machines; see test_join_fails_by_name",
+    "edgeray join 192.168.1.10:6379 --type jetson-nx --token-file edgeray-token": "see test_join_fails_by_name",
 }
 # Run with fewer devices or policies and less time, in place of the command as it stands.
 SHORTER = {
@@ -81,6 +81,15 @@ def test_every_command_is_run_or_covered() -> None:
     assert strange == []
     for prefix in EXPECTED:
         assert any(command.startswith(prefix) for command in shown), f"not in the README any more: {prefix}"
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "edgeray.cli.main", "--help"], check=True, capture_output=True, text=True
+    ).stdout
+    verbs = re.findall(r"^│ (\w+)  ", shown.partition("Commands")[2], re.M)
+    assert {"up", "down", "join", "compare"} < set(verbs)
+    assert [verb for verb in verbs if not re.search(rf"edgeray {verb}\b", README)] == []
 
 
 def test_make_demo_is_edgeray_demo() -> None:
@@ -147,7 +156,9 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> subprocess.C
 
 def test_join_fails_by_name(folder: Path, environment: dict[str, str]) -> None:
     """Options are as the README says; nobody listens on that port of this machine."""
-    command = "edgeray join 127.0.0.1:1 --type jetson-nx --token cluster/lan.example.yaml"
+    (folder / "token").write_text("0" * 64)
+    (folder / "token").chmod(0o600)
+    command = "edgeray join 127.0.0.1:1 --type jetson-nx --token-file token"
     done = subprocess.run(
         command.split(), cwd=folder, env=environment, timeout=120, capture_output=True, text=True, check=False
     )

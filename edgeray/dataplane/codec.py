@@ -24,6 +24,7 @@ Frame = bytes | bytearray | memoryview
 OUT_OF_BAND_BYTES = 32 * 1024
 
 _BYTES = b"b"  # the value is bytes and follows
+_BYTES_CODE = _BYTES[0]
 _LARGE_BYTES = b"B"  # the value is bytes and is frame 1
 _LARGE_BYTEARRAY = b"A"
 _PICKLE = b"p"  # pickle; its protocol 5 buffers are the further frames
@@ -128,9 +129,11 @@ def decode(frames: Sequence[Frame], offset: int = 0) -> Any:
     raise FlowError(f"an item of unknown kind {bytes(kind)!r}: not written by this version of EdgeRay")
 
 
-def payload_bytes(frames: Sequence[Frame]) -> int:
-    """Bytes of a value as encoded, before any framing."""
-    return sum(memoryview(frame).nbytes for frame in frames)
+def decode_only(message: bytes, start: int, end: int) -> Any:
+    """decode for a frame without further ones that lies between start and end of a message."""
+    if message[start] == _BYTES_CODE:
+        return message[start + 1 : end]
+    return decode((message[start:end],))
 
 
 def wire_bytes(frames: Sequence[Frame], *, encrypted: bool = True) -> int:

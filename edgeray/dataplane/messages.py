@@ -5,7 +5,7 @@ A message is a header, then for an item the codec's frames, the first one joined
               ITEM   number, created_s, sent_s
               ITEMS  number of the first, then for each item its entry and its only frame
               END    count of items
-    receiver: TAKEN  items and bytes that receive() returned so far; told every half window
+    receiver: TAKEN  items and bytes that receive() returned so far; told every quarter window
               ENDED  the end was received, with the right count
               BROKEN text: why the receiver gave up
 """

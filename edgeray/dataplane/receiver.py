@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import zmq
 
-from edgeray.dataplane.codec import decode
+from edgeray.dataplane.codec import decode, decode_only
 from edgeray.dataplane.messages import (
     BROKEN,
     END,
@@ -58,8 +58,8 @@ class FlowReceiver:
         self.payload_bytes = 0
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._tell_at_items = max(1, max_items // 2)
-        self._tell_at_bytes = max(1, max_bytes // 2)
+        self._tell_at_items = max(1, max_items // 4)
+        self._tell_at_bytes = max(1, max_bytes // 4)
         self._greeted = False
         self._end: EndOfStream | None = None
         self._lost_before = False
@@ -107,9 +107,17 @@ class FlowReceiver:
         Raises FlowError, now and on every later call, when the sender is gone without an end, or what came
         is no item, not the next one, or an end with another count than the items that came.
         """
-        with self._lock:
-            if not self._over and (gathered := next(self._gathered, None)) is not None:
+        if not self._over:  # without the lock: this does not touch the socket
+            try:
+                gathered = next(self._gathered, None)
+            except FlowError as error:
+                self._gathered_failed(error)
+            if gathered is not None:
+                if self.items >= self._tell_at_items or self.payload_bytes >= self._tell_at_bytes:
+                    with self._lock:
+                        self._tell_if_due()
                 return gathered
+        with self._lock:
             if timeout_s < TICK_S and not self._over and not self._socket.poll(int(timeout_s * 1000)):
                 self._look()
                 return None
@@ -149,16 +157,16 @@ class FlowReceiver:
             self._fail("something came before the greeting")
         if kind == ITEM:
             self._expect(number)
-            size = len(head) - HEADER.size
-            frames: list[Any] = [head]
-            if further:
-                frames += self._further(further)
-                size += sum(map(len, frames)) - len(head)
-            return self._take(frames, HEADER.size, created_s, sent_s, size)
+            return self._single(head, further, created_s, sent_s)
         if kind == ITEMS:
             self._expect(number)
             self._gathered = self._unpack(head)
-            return next(self._gathered, None)
+            try:
+                first = next(self._gathered, None)
+            except FlowError as error:
+                self._fail(f"item {number}: {error}")
+            self._tell_if_due()
+            return first
         self._control(kind, number, created_s, sent_s)
         return None
 
@@ -166,37 +174,57 @@ class FlowReceiver:
         if number != self.items:
             self._fail(f"item {number} came, expected item {self.items}")
 
+    def _single(self, head: bytes, further: int, created_s: float, sent_s: float) -> Item:
+        """The item that a message and its further frames hold."""
+        frames: list[Any] = [head]
+        size = len(head) - HEADER.size
+        if further:
+            frames += self._further(further)
+            size += sum(map(len, frames)) - len(head)
+        try:
+            item = Item(self.items, decode(frames, HEADER.size), created_s, sent_s, size)
+        except FlowError as error:
+            self._fail(f"item {self.items}: {error}")
+        self.items += 1
+        self.payload_bytes += size
+        self._tell_if_due()
+        return item
+
     def _unpack(self, message: bytes) -> Iterator[Item]:
         """The items that were gathered in one message, each decoded when its turn comes."""
         at = HEADER.size
-        while at < len(message):
+        total = len(message)
+        number = self.items
+        while at < total:
             body = at + ENTRY.size
-            if body > len(message):
-                self._fail("a message is cut short")
+            if body >= total:
+                raise FlowError("its message is cut short")
             size, created_s, sent_s = ENTRY.unpack_from(message, at)
             at = body + size
-            if at > len(message):
-                self._fail("a message is cut short")
-            yield self._take([message[body:at]], 0, created_s, sent_s, size)
+            if at > total or size == 0:
+                raise FlowError("its message is cut short")
+            value = decode_only(message, body, at)
+            self.items = number + 1
+            self.payload_bytes += size
+            yield Item(number, value, created_s, sent_s, size)
+            number += 1
 
-    def _take(self, frames: list[Any], offset: int, created_s: float, sent_s: float, size: int) -> Item:
-        """Decode the next item and count it."""
-        number = self.items
-        try:
-            value = decode(frames, offset)
-        except FlowError as error:
-            self._fail(f"item {number}: {error}")
-        self.items = number + 1
-        self.payload_bytes += size
-        if number + 1 >= self._tell_at_items or self.payload_bytes >= self._tell_at_bytes:
+    def _gathered_failed(self, error: FlowError) -> NoReturn:
+        with self._lock:
+            self._fail(f"item {self.items}: {error}")
+
+    def _tell_if_due(self) -> None:
+        if (
+            self.items >= self._tell_at_items or self.payload_bytes >= self._tell_at_bytes
+        ) and not self._over:
             self._tell()
-        return Item(number, value, created_s, sent_s, size)
 
     def _tell(self) -> None:
-        """Grant the sender room for what was taken; every half window, so that it costs next to nothing."""
+        """Grant the sender room for what was taken. Often enough that it need not wait for
+        us, seldom enough to cost next to nothing: every quarter of the window."""
         self._socket.send(message(TAKEN, number=self.items, first=self.payload_bytes))
-        self._tell_at_items = self.items + max(1, self._max_items // 2)
-        self._tell_at_bytes = self.payload_bytes + max(1, self._max_bytes // 2)
+        self._tell_at_items = self.items + max(1, self._max_items // 4)
+        self._tell_at_bytes = self.payload_bytes + max(1, self._max_bytes // 4)
         self._watch.update()  # keeps the monitor's queue short while items never cease
 
     def _further(self, count: int) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import zmq
 
-from edgeray.dataplane.codec import encode
+from edgeray.dataplane.codec import Frame, encode
 from edgeray.dataplane.messages import (
     BROKEN,
     END,
@@ -33,7 +33,7 @@ from edgeray.errors import FlowError
 _RETRY_S = 0.05
 _BURST_S = 50e-6  # items that follow each other faster than this are a burst
 _GATHER_S = 0.001
-_GATHER_BYTES = 16 * 1024
+_GATHER_BYTES = 32 * 1024
 
 
 class FlowSender:
@@ -79,7 +79,7 @@ class FlowSender:
         self._looked_at_s = 0.0  # looks are due when time.time() is not between these two
         self._look_at_s = 0.0
         self._sent_at_s = 0.0
-        self._gathered: list[bytes] = []  # a message of ITEMS in the making
+        self._gathered: list[Frame] = []  # a message of ITEMS in the making
         self._gathered_bytes = 0
         self._gathering = threading.Event()
         self._flusher: threading.Thread | None = None
@@ -111,7 +111,7 @@ class FlowSender:
 
     @property
     def queued(self) -> int:
-        """Items sent that receive() has not returned, as far as told: up to half a window too many."""
+        """Items sent that receive() has not returned, as far as told: up to a quarter of the window too many."""
         return self.items - self._taken_items
 
     @property
@@ -135,7 +135,13 @@ class FlowSender:
         with self._lock:
             if item != self.items or self._end_sent:
                 raise FlowError(f"{self.name}: item {item} given to send, expected item {self.items}")
-            frames = self._encode(item, value)
+            try:
+                frames = encode(value)
+            except Exception as error:  # pickling runs the classes' own code: it can raise anything
+                raise FlowError(
+                    f"{self.name}: item {item}, a {type(value).__name__}, cannot be sent: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
             now_s = time.time()
             if (
                 item >= self._full_at_items
@@ -165,7 +171,7 @@ class FlowSender:
             self._send(frames[at], zmq.SNDMORE if at < further else 0, self._copy)
         return sum(map(len, frames))
 
-    def _gather(self, item: int, frame: bytes, size: int, created_s: float, now_s: float) -> None:
+    def _gather(self, item: int, frame: Frame, size: int, created_s: float, now_s: float) -> None:
         """Put a small item of a burst into one message with its neighbours.
 
         A message costs libzmq, CURVE and the threads more than a small item does. A message goes when it
@@ -235,15 +241,6 @@ class FlowSender:
         if not self._socket.closed:
             self._watch.close()
             self._socket.close()
-
-    def _encode(self, item: int, value: Any) -> list[Any]:
-        try:
-            return encode(value)
-        except Exception as error:  # pickling runs the classes' own code: it can raise anything
-            raise FlowError(
-                f"{self.name}: item {item}, a {type(value).__name__}, cannot be sent: "
-                f"{type(error).__name__}: {error}"
-            ) from error
 
     def _has_room(self) -> bool:
         return (

@@ -136,6 +136,8 @@ def _task_sample(task: TaskId, now: StageCounters, before: StageCounters | None)
     return TaskSample(
         task=task,
         items=items - (old[0] if old else 0),
+        items_total=items,
+        dropped_total=dropped,
         busy_s=busy_s - (old[1] if old else 0.0),
         queue=queue,
         dropped=dropped - (old[3] if old else 0),

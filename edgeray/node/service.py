@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
-
 from edgeray.errors import EdgeRayError
 from edgeray.network.manager import NetworkManager
 from edgeray.network.types import FlowRule
@@ -45,7 +43,9 @@ class StageHandle(Protocol):
 class Reports(Protocol):
     """Where the node reports to; raises ConnectionError when the scheduler is gone for good."""
 
-    def stage_ended(self, job: JobId, device: DeviceId, error: str | None) -> None: ...
+    def stage_ended(
+        self, job: JobId, device: DeviceId, error: str | None, final: StageCounters | None
+    ) -> None: ...
     def telemetry(self, sample: DeviceSample) -> None: ...
 
 
@@ -121,11 +121,11 @@ class NodeService:
         handle.start()
         threading.Thread(target=self._watch, args=(job, handle), name=f"watch {job}", daemon=True).start()
 
-    def stop_stage(self, job: JobId, timeout_s: float = 10.0) -> None:
-        """End a stage: it gets timeout_s to close its tasks, then its process is killed. Unknown jobs are fine."""
+    def stop_stage(self, job: JobId, timeout_s: float = 10.0) -> StageCounters | None:
+        """End a stage: it gets timeout_s to close its tasks, then its process is killed. Its last counts, if any."""
         handle = self._stages.get(job)
         if handle is None:
-            return
+            return None
         killer = threading.Timer(timeout_s, handle.kill)
         killer.daemon = True
         killer.start()
@@ -136,8 +136,10 @@ class NodeService:
             log.info("stage of %s ended while it was stopped: %s", job, error)
         finally:
             killer.cancel()
+            final = _last_counters(handle)
             handle.kill()
             self._forget(job)
+        return final
 
     def pace_stage(self, job: JobId, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None:
         handle = self._stages.get(job)
@@ -210,8 +212,8 @@ class NodeService:
                 log.error("the scheduler is gone: ending all stages on %s", self._device)
                 self.reset()
                 return
-            except (EdgeRayError, OSError, psutil.Error) as error:
-                log.warning("no sample this second: %s", error)
+            except Exception:  # a second without a sample is no reason to lose the device
+                log.exception("no sample this second")
 
     def _watch(self, job: JobId, handle: StageHandle) -> None:
         error: str | None = None
@@ -221,9 +223,10 @@ class NodeService:
             error = _one_line(raised)
         if self._stages.get(job) is not handle:
             return  # it was stopped: whoever stopped it reports
+        final = _last_counters(handle)
         handle.kill()
         self._forget(job)
-        self._reports.stage_ended(job, self._device, error)
+        self._reports.stage_ended(job, self._device, error, final)
 
     def _stage_counters(self) -> Sequence[tuple[JobId, StageCounters]]:
         rows = []
@@ -237,6 +240,13 @@ class NodeService:
     def _forget(self, job: JobId) -> None:
         with self._lock:
             self._stages.pop(job, None)
+
+
+def _last_counters(handle: StageHandle) -> StageCounters | None:
+    try:
+        return handle.counters()
+    except Exception:  # the process is gone: the last sample has to do
+        return None
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeray.node.host import StageCounters
 from edgeray.telemetry.records import DeviceSample, TaskSample
 from policies.model import JobId, TaskId
 
@@ -22,7 +23,7 @@ class _TaskProgress:
 
 
 class Progress:
-    """Sums up samples: items and drops by task, and the rate over the last seconds."""
+    """Items and drops by task, and the rate over the last seconds."""
 
     def __init__(self) -> None:
         self._tasks: dict[tuple[str, str], _TaskProgress] = {}
@@ -31,10 +32,17 @@ class Progress:
         for stage in sample.stages:
             for row in stage.tasks:
                 task = self._tasks.setdefault((stage.job, row.task), _TaskProgress())
-                task.items += row.items
-                task.dropped += row.dropped
+                task.items = max(task.items, row.items_total)
+                task.dropped = max(task.dropped, row.dropped_total)
                 task.recent.append((stage.at_s, stage.window_s, row.items))
                 task.last = row
+
+    def finish(self, job: JobId, final: StageCounters) -> None:
+        """The last counts of a stage that has ended: what no sample told any more."""
+        for name, (items, _, _, dropped, _, _) in final.tasks.items():
+            task = self._tasks.setdefault((job, name), _TaskProgress())
+            task.items = max(task.items, items)
+            task.dropped = max(task.dropped, dropped)
 
     def of(self, job: JobId, sinks: Sequence[TaskId]) -> dict[str, Any]:
         """What a job's slowest sink has seen, and what all its sources dropped."""

@@ -16,7 +16,7 @@ from typing import Any
 from edgeray.dataplane.security import FlowSecurity, new_flow_security
 from edgeray.errors import BadInputError, EdgeRayError
 from edgeray.node.code import AppPackage
-from edgeray.node.host import StageOrder
+from edgeray.node.host import StageCounters, StageOrder
 from edgeray.node.measure import SinkWindow
 from edgeray.node.service import NodeCounters
 from edgeray.profiler import ProfileStore, TaskMeasurement, merge
@@ -253,7 +253,11 @@ class SchedulerService:
         self._heard_s[DeviceId(sample.device)] = self._clock()
         self._progress.add(sample)
 
-    def stage_ended(self, job: JobId, device: DeviceId, error: str | None) -> None:
+    def stage_ended(
+        self, job: JobId, device: DeviceId, error: str | None, final: StageCounters | None = None
+    ) -> None:
+        if final is not None:
+            self._progress.finish(job, final)
         self._keep_results(job, device)
         self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=error))
 
@@ -375,7 +379,9 @@ class SchedulerService:
 
     def _stop_stage(self, node: NodeHandle, device: DeviceId, job: JobId) -> None:
         try:
-            node.stop_stage(job)
+            final = node.stop_stage(job)
+            if final is not None:
+                self._progress.finish(job, final)
             self._keep_results(job, device)
         finally:
             self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=None))

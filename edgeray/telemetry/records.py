@@ -22,10 +22,15 @@ class FlowSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSample:
-    """One task in one window. busy_s: seconds spent in its code. queue: items that wait for it."""
+    """One task in one window. busy_s: seconds spent in its code. queue: items that wait for it.
+
+    items_total and dropped_total count since the start, so that a sample that gets lost loses no item.
+    """
 
     task: str
     items: int
+    items_total: int
+    dropped_total: int
     busy_s: float
     queue: int
     dropped: int

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgeray.errors import BadInputError, TestbedError
+from edgeray.network.manager import clear_namespace
 from edgeray.spec.app import Cluster
 from edgeray.testbed import cgroups, cleanup, device_file, namespaces, physical, raylets
 from edgeray.testbed import state as states
@@ -104,7 +105,7 @@ def down(*, progress: Progress) -> None:
         progress(f"taking {present.name if present else 'what is left of a cluster'} down")
         if present is not None and present.mode in ("physical", "joined"):
             cleanup.kill(tag, time.monotonic() + cleanup.CLEAN_TIMEOUT_S)
-            physical.release_network(present)
+            clear_namespace()  # of a real machine; an emulated device takes its namespace along
         cleanup.clean(tag)
         states.forget()
         progress("down: no process, namespace, interface, cgroup or folder is left")

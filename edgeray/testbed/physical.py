@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgeray.errors import BadInputError, TestbedError
-from edgeray.network.manager import open_manager
 from edgeray.network.types import DeviceNetwork, LinkPort
 from edgeray.testbed import cleanup, description, device_file, raylets
 from edgeray.testbed import state as states
@@ -142,15 +141,6 @@ def interface_to(address: str) -> str:
             f"this machine has no route to the neighbour at {address}: {error}\n"
             "  remedy:   connect it, or correct the address or the link in the cluster file"
         ) from error
-
-
-def release_network(state: ClusterState) -> None:
-    """Take our classes, filters, rules and routes off the real interfaces, which no namespace does for us."""
-    for device in state.devices.values():
-        if not Path(device.device_file).exists():
-            continue
-        manager = open_manager(device_file.read(device.device_file).network)
-        manager.clear()
 
 
 def _start(
