@@ -13,6 +13,7 @@ from policies.model import Decision, Snapshot, Workload
 from policies.placement.allocation import allocate_tasks
 from policies.placement.board import Board, FlooredThroughput, Objective, ProportionalFairness
 from policies.placement.demand import ANYWHERE, Demand
+from policies.placement.descent import Descent
 from policies.placement.potential import Candidate, place_by_potential, route_by_potential
 from policies.placement.reasons import Refusal
 from policies.placement.state import State
@@ -23,7 +24,9 @@ BACKGROUND = 0.1
 RESERVE = 0.2
 """Part of the memory of devices other than the job's cameras that is left to later jobs while that works."""
 SWEEPS = 2
+REFINED = 8
 REROUTES = 8
+"""Most jobs of one decision that are refined, and most running ones that are rerouted: it must end soon."""
 BETTER = 1e-6
 
 
@@ -57,6 +60,7 @@ class _JointPolicy:
             else:
                 board.admit(asked, found)
         place_anew(board)
+        refine(board)
         reroute(board)
         grant(board)
         return state.decision()
@@ -87,8 +91,6 @@ def best(board: Board, asked: Demand, index: int | None = None) -> Candidate | R
     candidates = list(_candidates(board, asked, index, free, greedy))
     if not candidates:
         return greedy if isinstance(greedy, Refusal) else Refusal((f"job {asked.workload.job.id}: no route",))
-    if len(candidates) == 1:
-        return candidates[0]
     return max(candidates, key=lambda candidate: board.worth_with(asked, candidate, index))
 
 
@@ -129,6 +131,21 @@ def place_anew(board: Board) -> None:
             moved |= not isinstance(found, Refusal) and _take(board, index, found)
         if not moved:
             return
+
+
+def refine(board: Board) -> None:
+    """Move single tasks and pairs of the worst-off jobs of this decision, where all together gain."""
+    if not board.jobs:
+        return
+    rates = board.rates()
+    movable = [index for index, job in enumerate(board.jobs) if job.plan is None]
+    for index in sorted(movable, key=lambda index: (rates[index], index))[:REFINED]:
+        job, others = board.jobs[index], board.load(index)
+        start = Candidate(placement=job.placement, routes=job.routes, usage=board.load() - others)
+        load, free = _background(others, job.demand), board.state.free_without(job)
+        moved = Descent(board.resources, job.demand, start, load, free, POWERS[-1]).run()
+        if moved.placement != start.placement:
+            _take(board, index, moved)
 
 
 def reroute(board: Board) -> None:

@@ -1,0 +1,86 @@
+"""The exact program against brute force; joint and the bound against the exact program."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from policies.bound import throughput_bound
+from policies.flows.graph import Graph, Router
+from policies.linear import SolverError
+from policies.model import Network, Snapshot, Workload
+from policies.placement.demand import ANYWHERE, demand
+from policies.placement.exact import solve_exactly
+from policies.placement.potential import Resources
+from policies.registry import POLICIES, load_policy
+from tests.policies.generate import small_job, small_network
+
+
+def brute_force(network: Network, workload: Workload) -> float:
+    """The best throughput of one job over every placement and every simple route of every flow; 0 for none."""
+    graph = Graph.of(network)
+    router, resources, asked = Router(graph), Resources.of(graph), demand(workload, network, graph)
+    memory = np.array([network.devices[device].memory_bytes for device in graph.devices])
+    everywhere = range(len(graph.devices))
+    best = 0.0
+    for placement in product(*(everywhere if pin == ANYWHERE else [pin] for pin in asked.pinned)):
+        held = np.bincount(placement, weights=asked.memory_bytes, minlength=len(memory))
+        if (held > memory).any():
+            continue
+        ways = [
+            router.routes(placement[a], placement[b], 99)
+            for a, b in zip(asked.producers, asked.consumers, strict=True)
+        ]
+        for routes in product(*ways):
+            slowest = resources.usage(asked, placement, list(routes)).max()
+            best = max(best, min(asked.items_per_s, 1 / slowest if slowest > 0 else np.inf))
+    return best
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_job_is_solved_as_by_brute_force_and_joint_is_close(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = small_network(rng, 4, 5)
+    workload = small_job(rng, network, "j", 3)
+    best = brute_force(network, workload)
+    plans = load_policy("joint").decide(Snapshot(network=network), [workload]).plans
+    if best == 0.0:
+        with pytest.raises(SolverError):
+            solve_exactly(network, [workload])
+        assert not plans
+        return
+    for goal in ("sum", "min"):
+        assert solve_exactly(network, [workload], goal).rates_per_s[0] == pytest.approx(best, rel=1e-4)
+    assert throughput_bound(network, [workload]) >= best * (1 - 1e-6)
+    assert best * (1 + 1e-6) >= plans[workload.job.id].throughput_per_s >= 0.6 * best
+
+
+@pytest.mark.parametrize("seed", [0, 1, 9])
+def test_several_jobs_no_policy_beats_the_exact_program_nor_that_the_bound(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = small_network(rng, 4, 5)
+    workloads = [small_job(rng, network, f"j{i}", 2) for i in range(2)]
+    most = solve_exactly(network, workloads, "sum", time_limit_s=60)
+    least = solve_exactly(network, workloads, "min", time_limit_s=60)
+    fair = solve_exactly(network, workloads, "log", time_limit_s=60)
+    assert throughput_bound(network, workloads) >= most.value * (1 - 1e-5)
+    assert most.value >= sum(fair.rates_per_s) * (1 - 1e-5)
+    assert least.value >= min(fair.rates_per_s) * (1 - 1e-5)
+    for policy in POLICIES:
+        plans = load_policy(policy).decide(Snapshot(network=network), workloads).plans
+        rates = [plan.throughput_per_s for plan in plans.values()]
+        assert sum(rates) <= most.bound * (1 + 1e-5)
+        if len(rates) == len(workloads):
+            assert min(rates) <= least.bound * (1 + 1e-5)
+            assert np.log(rates).sum() <= fair.bound + 1e-5
+
+
+def test_a_job_that_nothing_bounds_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    network = small_network(rng)
+    workload = small_job(rng, network, "j", 0)
+    with pytest.raises(ValueError, match="neither a source nor any work"):
+        throughput_bound(network, [workload])
+    assert throughput_bound(network, []) == 0.0

@@ -1,0 +1,62 @@
+"""Policies by name, and the same plan in every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from policies.registry import POLICIES, load_policy
+
+PRINT_PLANS = """
+import numpy as np
+from policies.model import Snapshot
+from policies.registry import POLICIES, load_policy
+from tests.policies.generate import attributes_jobs, thesis_network
+rng = np.random.default_rng(7)
+network = thesis_network(rng, 12, 1e6)
+jobs = attributes_jobs(rng, network, 6)
+for name in POLICIES:
+    print(load_policy(name).decide(Snapshot(network=network), jobs))
+"""
+
+
+def test_plans_do_not_depend_on_the_hash_seed() -> None:
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", PRINT_PLANS],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert printed[0] == printed[1]
+    assert printed[0].count("Decision(") == len(POLICIES)
+
+
+def test_names_load_what_they_say() -> None:
+    assert POLICIES[:5] == ("lr", "br", "tp", "otfs", "otfa")
+    assert [load_policy(name).name for name in POLICIES] == list(POLICIES)
+
+
+def test_ones_own_policy_loads_by_module_and_class() -> None:
+    assert load_policy("policies.placement.otfa:OnlineFlowAdjustment").name == "otfa"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fifo", "expected one of lr, br, tp"),
+        ("no.such.module:Class", "cannot load"),
+        ("policies.registry:Nothing", "cannot load"),
+        ("policies.model:Task", "cannot load"),
+        ("collections:Counter", "expected a name and a decide method"),
+    ],
+)
+def test_bad_names_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_policy(name)
