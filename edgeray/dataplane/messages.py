@@ -65,10 +65,12 @@ def flow_socket(peer_timeout_s: float) -> zmq.Socket[bytes]:
     """An unconnected socket of a flow, in the process's own context.
 
     Unbounded, as the window bounds it; PAIR, as room is granted on the way back and one peer is all.
+    It never blocks in send: without a peer it raises zmq.Again.
     """
     socket = gatekeeper().context.socket(zmq.PAIR)
     socket.linger = 0
     socket.set_hwm(0)
+    socket.sndtimeo = 0
     socket.setsockopt(zmq.HANDSHAKE_IVL, int(_HANDSHAKE_S * 1000))
     set_peer_timeout(socket, peer_timeout_s)
     return socket

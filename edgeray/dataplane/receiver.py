@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import zmq
@@ -54,6 +55,8 @@ class FlowReceiver:
         name: str = "",
         peer_timeout_s: float = 10.0,
     ) -> None:
+        if max_items < 1 or max_bytes < 1:
+            raise ValueError(f"expected max_items and max_bytes of at least 1: {max_items}, {max_bytes}")
         self.items = 0
         self.payload_bytes = 0
         self._max_items = max_items
@@ -170,6 +173,10 @@ class FlowReceiver:
         self._control(kind, number, created_s, sent_s)
         return None
 
+    def _say(self, told: bytes) -> None:
+        with suppress(zmq.Again):  # the peer is gone already; the watch will tell
+            self._socket.send(told)
+
     def _expect(self, number: int) -> None:
         if number != self.items:
             self._fail(f"item {number} came, expected item {self.items}")
@@ -222,7 +229,7 @@ class FlowReceiver:
     def _tell(self) -> None:
         """Grant the sender room for what was taken. Often enough that it need not wait for
         us, seldom enough to cost next to nothing: every quarter of the window."""
-        self._socket.send(message(TAKEN, number=self.items, first=self.payload_bytes))
+        self._say(message(TAKEN, number=self.items, first=self.payload_bytes))
         self._tell_at_items = self.items + max(1, self._max_items // 4)
         self._tell_at_bytes = self.payload_bytes + max(1, self._max_bytes // 4)
         self._watch.update()  # keeps the monitor's queue short while items never cease
@@ -250,7 +257,7 @@ class FlowReceiver:
                 self._fail(f"the stream ended after {number} items, but {self.items} came")
             self._end = EndOfStream(number)
             self._over = True
-            self._socket.send(message(ENDED))
+            self._say(message(ENDED))
         else:
             self._fail(f"message {kind} was not expected")
 
@@ -264,7 +271,7 @@ class FlowReceiver:
 
     def _fail(self, why: str) -> NoReturn:
         self._failure = f"{self.name}: {why}; {self.items} items received"
-        self._socket.send(message(BROKEN) + why.encode())
+        self._say(message(BROKEN) + why.encode())
         self._release(linger_s=_GOODBYE_S)
         raise FlowError(self._failure)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import zmq
@@ -152,10 +153,13 @@ class FlowSender:
                     return False
                 now_s = time.time()
             size = len(frames[0])
-            if now_s - self._sent_at_s < _BURST_S and len(frames) == 1 and size < _GATHER_BYTES:
-                self._gather(item, frames[0], size, created_s, now_s)
-            else:
-                size = self._send_alone(item, frames, created_s, now_s)
+            try:
+                if now_s - self._sent_at_s < _BURST_S and len(frames) == 1 and size < _GATHER_BYTES:
+                    self._gather(item, frames[0], size, created_s, now_s)
+                else:
+                    size = self._send_alone(item, frames, created_s, now_s)
+            except zmq.Again:
+                self._fail("the receiver went away")
             self._sent_at_s = now_s
             self.items = item + 1
             self.payload_bytes += size
@@ -205,8 +209,9 @@ class FlowSender:
             time.sleep(_GATHER_S)
             with self._lock:
                 self._gathering.clear()
-                if not self._closing:
-                    self._flush()
+                with suppress(zmq.Again):  # the next look tells why
+                    if not self._closing:
+                        self._flush()
 
     def finish(self, items: int, *, stop: threading.Event | None = None) -> bool:
         """Send the end of the stream and wait until receive() returned it; then the flow is closed.
@@ -220,7 +225,10 @@ class FlowSender:
             if not self._end_sent:
                 if not self._wait_for(lambda: True, stop):
                     return False
-                self._socket.send(message(END, number=items))
+                try:
+                    self._send(message(END, number=items))
+                except zmq.Again:
+                    self._fail("the receiver went away")
                 self._end_sent = True
             if not self._wait_for(lambda: self._end_taken, stop):
                 return False
@@ -251,8 +259,9 @@ class FlowSender:
 
     def _wait_for(self, condition: Callable[[], bool], stop: threading.Event | None) -> bool:
         """Until condition holds: True; stop or close(): False; a failure: FlowError."""
-        if not self._closing:
-            self._flush()
+        with suppress(zmq.Again):  # the look below tells why
+            if not self._closing:
+                self._flush()
         while True:
             if self._failure:
                 raise FlowError(self._failure)
