@@ -32,8 +32,9 @@ _MANY_DEVICES = 40
 
 @dataclass(frozen=True, slots=True)
 class _Strand:
-    """One flow as drawn: its colour, and its width in points."""
+    """One flow as drawn: whose it is, its colour, and its width in points."""
 
+    job: str
     flow: FlowRun
     colour: str
     width_pt: float
@@ -185,6 +186,7 @@ def _strands(run: PolicyRun, theme: Theme, widest: float) -> list[_Strand]:
     by_job = len(flows) > _MANY_FLOWS
     return [
         _Strand(
+            run.jobs[number].job,
             flow,
             theme.series[(number if by_job else order) % len(theme.series)],
             1.5 + 4.5 * math.sqrt(min(1.0, (flow_bps(flow) or 0.0) / widest)) if widest > 0 else 1.5,
@@ -239,7 +241,7 @@ def _draw_hop(axes: Any, strand: _Strand, start: Point, end: Point) -> None:
 def _key_rows(run: PolicyRun, strands: Sequence[_Strand], theme: Theme) -> list[tuple[str, str]]:
     """Colour and text of each row below the picture."""
     if len(strands) <= _MANY_FLOWS:
-        return [(strand.colour, _key_text(strand.flow, several=len(run.jobs) > 1)) for strand in strands]
+        return [(strand.colour, _key_text(strand, several=len(run.jobs) > 1)) for strand in strands]
     rows = []
     for number, job in enumerate(run.jobs):
         crossing = [flow for flow in job.flows if len(flow.route) > 1]
@@ -249,14 +251,16 @@ def _key_rows(run: PolicyRun, strands: Sequence[_Strand], theme: Theme) -> list[
     return rows
 
 
-def _key_text(flow: FlowRun, *, several: bool) -> str:
-    name = flow.flow if several else f"{flow.producer}→{flow.consumer}"
+def _key_text(strand: _Strand, *, several: bool) -> str:
+    flow = strand.flow
+    name = f"{flow.producer}→{flow.consumer}"
+    name = f"{strand.job}: {name}" if several else name
     measured, granted = known(flow.measured_bps), known(flow.granted_bps)
     if measured is None:
         amount = f"granted {rate(granted)}" if granted is not None else "not measured"
     else:
         amount = rate(measured) if granted is None else f"{rate(measured)} of {rate(granted)} granted"
-    return f"{plain(name, 34)}  {amount}"
+    return f"{plain(name, 44)}  {amount}"
 
 
 def _draw_key(

@@ -133,7 +133,9 @@ def test_hostile_names_stay_text(write: Callable[[Comparison], Path]) -> None:
         app=bad,
         plan={"placement": where, "bottleneck": bad},
         tasks=tuple(dataclasses.replace(task, task=task.task + bad) for task in job.tasks),
-        flows=tuple(dataclasses.replace(flow, flow=flow.flow + bad, producer=bad) for flow in job.flows),
+        flows=tuple(
+            dataclasses.replace(flow, flow=flow.flow + bad, producer=bad, consumer=bad) for flow in job.flows
+        ),
         results={bad: bad},
         failure=bad,
     )

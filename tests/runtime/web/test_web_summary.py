@@ -52,6 +52,13 @@ def test_otfa_against_tp(otfa: float, tp: float, expected: str) -> None:
     assert expected in summary(run_of("otfa", otfa), slow)
 
 
+def test_a_difference_that_no_plan_promised_is_no_gain() -> None:
+    runs = (run_of("tp", 4.16, planned_mean_per_s=4.68), run_of("otfa", 4.7, planned_mean_per_s=4.68))
+    text = summary(*runs)
+    assert "OTFA does not beat TP here: their plans promise the same (4.68 against 4.68 items/s)" in text
+    assert "(4.70 against 4.16) differs by the run and not by the policy." in text
+
+
 def test_a_mean_that_hides_starvation_is_exposed() -> None:
     text = summary(
         run_of("otfa", 9.0, 0.001, minimum_per_s=0.0), run_of("joint", 3.0, 3.0), run_of("lr", 0.1, 0.1)

@@ -61,7 +61,7 @@ def job_run(name: str, where: Mapping[str, str], per_s: float, **changes: Any) -
     """A job that ran well with per_s items a second."""
     flows = tuple(
         FlowRun(
-            flow=f"{name}/{a}->{b}",
+            flow=f"{a}->{b}",
             producer=a,
             consumer=b,
             route=ROUTES[where[a], where[b]],
