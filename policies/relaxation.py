@@ -12,7 +12,7 @@ from scipy import sparse
 from policies.flows.graph import Floats, Graph, Ints
 from policies.linear import LinearProgram
 from policies.model import Network, Workload
-from policies.placement.demand import ANYWHERE, Demand, demand
+from policies.placement.demand import ANYWHERE, Demand, Hardware, demand
 
 Bools = npt.NDArray[np.bool_]
 
@@ -98,7 +98,8 @@ def relax(network: Network, workloads: Sequence[Workload]) -> Relaxation:
     Raises ValueError for a job that nothing bounds, or that has no place.
     """
     graph = Graph.of(network)
-    jobs = tuple(demand(workload, network, graph) for workload in workloads)
+    hardware = Hardware.of(network, graph)
+    jobs = tuple(demand(workload, hardware) for workload in workloads)
     usable = np.flatnonzero(graph.capacity_bps > 0)
     tails, heads = graph.ends[usable].T if len(usable) else (usable, usable)
     model = Model()

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.csgraph import breadth_first_order
 
 from policies.model import DeviceId, Link, LinkId, Network
 
@@ -111,6 +113,11 @@ class Router:
             tuple((device, link) for device, link in pairs if self._width[link] > 0)
             for pairs in graph.neighbours
         )
+        ends = graph.ends[self.capacity_bps > 0]
+        shape = (len(graph.devices), len(graph.devices))
+        both = (np.concatenate([ends[:, 0], ends[:, 1]]), np.concatenate([ends[:, 1], ends[:, 0]]))
+        self._arcs = sparse.csr_array((np.ones(2 * len(ends)), both), shape=shape)
+        self._hops: dict[int, list[int]] = {}
         self._trees: dict[int, Tree] = {}
         self._routes: dict[tuple[int, int, int], tuple[Route, ...]] = {}
 
@@ -144,6 +151,23 @@ class Router:
         mean[root] = np.inf
         return Tree(hops=hops, parents=parents, links=links, width_bps=width, mean_bps=mean)
 
+    def hops(self, root: int) -> list[int]:
+        """Hops between root and each device, -1 where nothing leads: the tree's, in less time."""
+        known = self._hops.get(root)
+        if known is None:
+            order, before = breadth_first_order(self._arcs, root)
+            parents = before.tolist()
+            known = [-1] * len(parents)
+            known[root] = 0
+            for device in order.tolist()[1:]:
+                known[device] = known[parents[device]] + 1
+            self._hops[root] = known
+        return known
+
+    def usable(self, route: Route) -> bool:
+        """Whether all links of route have capacity."""
+        return all(self._width[link] > 0 for link in route.links)
+
     def shortest(self, source: int, target: int) -> Route | None:
         """The default route: fewest hops, then the widest. None when nothing leads there."""
         if source == target:
@@ -173,7 +197,7 @@ class Router:
         return known
 
     def _search(self, source: int, target: int, count: int) -> tuple[Route, ...]:
-        hops = self.tree(target).hops
+        hops = self.hops(target)
         if hops[source] < 0:
             return ()
         found: list[Route] = []

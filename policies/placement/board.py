@@ -10,7 +10,7 @@ from scipy import sparse
 
 from policies.flows.graph import Floats
 from policies.placement.demand import Demand
-from policies.placement.potential import Candidate, Resources
+from policies.placement.potential import Candidate, Resources, Use
 from policies.placement.rates import ROUNDS, floored_sum, proportional_fair
 from policies.placement.state import Placed, State
 
@@ -59,7 +59,7 @@ class Board:
         self.resources = Resources.of(state.graph)
         self.objective = objective
         self.jobs: list[Placed] = []
-        self._usage: list[Floats] = []
+        self._usage: list[Use] = []
         for job in state.jobs:
             self._append(job)
 
@@ -74,8 +74,16 @@ class Board:
 
     def load(self, without: int | None = None) -> Floats:
         """Seconds of each resource that one item of every job takes."""
-        total: Floats = np.sum(self._usage, axis=0) if self._usage else np.zeros(self.resources.count)
-        return total if without is None else total - self._usage[without]
+        total = np.zeros(self.resources.count)
+        for index, use in enumerate(self._usage):
+            if index != without:
+                total[use.resources] += use.seconds
+        return total
+
+    def candidate(self, index: int) -> Candidate:
+        """How a job runs now."""
+        job = self.jobs[index]
+        return Candidate(placement=job.placement, routes=job.routes, usage=self._usage[index])
 
     def rates(self) -> Floats:
         return self.objective.rates(*self._problem(self._usage, []))
@@ -99,6 +107,10 @@ class Board:
         self.state.hold(job)
         self._usage[index] = candidate.usage
 
-    def _problem(self, usage: Sequence[Floats], joining: Sequence[Demand]) -> tuple[sparse.csr_array, Floats]:
+    def _problem(self, usage: Sequence[Use], joining: Sequence[Demand]) -> tuple[sparse.csr_array, Floats]:
         limits = [asked.items_per_s for asked in (*(job.demand for job in self.jobs), *joining)]
-        return sparse.csr_array(np.array(usage)), np.array(limits)
+        starts = np.cumsum([0, *(len(use.resources) for use in usage)])
+        columns = np.concatenate([use.resources for use in usage])
+        values = np.concatenate([use.seconds for use in usage])
+        matrix = sparse.csr_array((values, columns, starts), shape=(len(usage), self.resources.count))
+        return matrix, np.array(limits)

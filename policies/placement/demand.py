@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from policies.flows.graph import Floats, Graph, Ints
-from policies.model import Device, Network, Profile, Task, Workload
+from policies.model import Network, Profile, Task, Workload
 
 ANYWHERE = -1
 
@@ -47,11 +46,32 @@ class Demand:
         return self.workload.job.tasks[task].id
 
 
-def demand(workload: Workload, network: Network, graph: Graph) -> Demand:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """The devices of a graph as columns. speeds: FLOP/s; type_of: index into types; both shape (devices,)."""
+
+    graph: Graph
+    speeds: Floats
+    types: tuple[str, ...]
+    type_of: Ints
+
+    @classmethod
+    def of(cls, network: Network, graph: Graph) -> Hardware:
+        devices = [network.devices[device] for device in graph.devices]
+        types = tuple(sorted({device.type for device in devices}))
+        index = {kind: position for position, kind in enumerate(types)}
+        return cls(
+            graph=graph,
+            speeds=np.array([device.speed_flop_per_s for device in devices], dtype=np.float64),
+            types=types,
+            type_of=np.array([index[device.type] for device in devices], dtype=np.int64),
+        )
+
+
+def demand(workload: Workload, hardware: Hardware) -> Demand:
     """Read a workload's numbers. A source whose seconds nobody knows takes none: it only produces."""
-    job = workload.job
+    job, graph = workload.job, hardware.graph
     position = {task.id: index for index, task in enumerate(job.tasks)}
-    devices = [network.devices[device] for device in graph.devices]
     problems: list[str] = []
     pinned = []
     for task in job.tasks:
@@ -71,7 +91,8 @@ def demand(workload: Workload, network: Network, graph: Graph) -> Demand:
     inputs: list[list[int]] = [[] for _ in job.tasks]
     for flow_index, consumer in enumerate(consumers):
         inputs[consumer].append(flow_index)
-    seconds = _seconds(workload, devices)
+    rows = [_task_seconds(task, workload.profile, hardware) for task in job.tasks]
+    seconds = np.array(rows, dtype=np.float64).reshape(len(rows), len(graph.devices))
     for index, flows in enumerate(inputs):
         if not flows:
             seconds[index, np.isinf(seconds[index])] = 0.0
@@ -88,27 +109,13 @@ def demand(workload: Workload, network: Network, graph: Graph) -> Demand:
     )
 
 
-def _seconds(workload: Workload, devices: Sequence[Device]) -> Floats:
-    """Workload.seconds of every task on every device, by columns of numpy instead of by calls."""
-    speeds = np.array([device.speed_flop_per_s for device in devices])
-    types = sorted({device.type for device in devices})
-    type_of = np.array([types.index(device.type) for device in devices], dtype=np.int64)
-    rows = [_task_seconds(task, workload.profile, speeds, types, type_of) for task in workload.job.tasks]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(devices))
-
-
-def _task_seconds(
-    task: Task,
-    profile: Profile | None,
-    speeds: Floats,
-    types: Sequence[str],
-    type_of: Ints,
-) -> Floats:
+def _task_seconds(task: Task, profile: Profile | None, hardware: Hardware) -> Floats:
+    """Workload.seconds on every device, by columns of numpy instead of by calls."""
     if task.work_flop == 0:
-        return np.zeros(len(speeds))
+        return np.zeros(len(hardware.speeds))
     measured = profile.seconds if profile is not None else {}
-    by_type = np.array([measured.get((task.id, kind), np.inf) for kind in types])
-    seconds: Floats = by_type[type_of]
+    by_type = np.array([measured.get((task.id, kind), np.inf) for kind in hardware.types])
+    seconds: Floats = by_type[hardware.type_of]
     if task.work_flop is not None:
-        np.divide(task.work_flop, speeds, out=seconds, where=speeds > 0)
+        np.divide(task.work_flop, hardware.speeds, out=seconds, where=hardware.speeds > 0)
     return seconds

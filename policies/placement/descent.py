@@ -27,8 +27,9 @@ class Descent:
         self.resources = resources
         self.asked = asked
         self.power = power
-        self.unit = float((load + start.usage).max()) or 1.0
-        self.load = (load + start.usage) / self.unit
+        together = start.usage.added_to(load)
+        self.unit = float(together.max()) or 1.0
+        self.load = together / self.unit
         self.placement = list(start.placement)
         self.routes = list(start.routes)
         self.free = free_bytes.copy()

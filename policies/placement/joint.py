@@ -121,7 +121,7 @@ def _background(load: Floats, asked: Demand) -> Floats:
 def place_anew(board: Board) -> None:
     """Move jobs of this decision, one at a time, while all together gain; at most SWEEPS times round."""
     movable = [index for index, job in enumerate(board.jobs) if job.plan is None]
-    if len(board.jobs) < 2:
+    if len(movable) < 2:
         return
     for _ in range(SWEEPS):
         moved = False
@@ -141,7 +141,7 @@ def refine(board: Board) -> None:
     movable = [index for index, job in enumerate(board.jobs) if job.plan is None]
     for index in sorted(movable, key=lambda index: (rates[index], index))[:REFINED]:
         job, others = board.jobs[index], board.load(index)
-        start = Candidate(placement=job.placement, routes=job.routes, usage=board.load() - others)
+        start = board.candidate(index)
         load, free = _background(others, job.demand), board.state.free_without(job)
         moved = Descent(board.resources, job.demand, start, load, free, POWERS[-1]).run()
         if moved.placement != start.placement:

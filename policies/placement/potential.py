@@ -18,6 +18,19 @@ HOP = 1e-15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What one item of a job takes: seconds of resources (indices, ascending), all positive."""
+
+    resources: Ints
+    seconds: Floats
+
+    def added_to(self, load: Floats) -> Floats:
+        total = load.copy()
+        total[self.resources] += self.seconds
+        return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """Devices, then links, as one row of resources of capacity 1.
 
@@ -55,8 +68,8 @@ class Resources:
     def count(self) -> int:
         return len(self.graph.devices) + len(self.graph.links)
 
-    def usage(self, asked: Demand, placement: tuple[int, ...], routes: list[Route]) -> Floats:
-        """Seconds of each resource that one item takes, shape (devices + links,)."""
+    def usage(self, asked: Demand, placement: tuple[int, ...], routes: list[Route]) -> Use:
+        """What one item takes."""
         devices = len(self.graph.devices)
         taken = np.zeros(self.count)
         for task, device in enumerate(placement):
@@ -64,7 +77,8 @@ class Resources:
         for bits, route in zip(asked.bits, routes, strict=True):
             for link in route.links:
                 taken[devices + link] += bits * self.seconds_per_bit[link]
-        return taken
+        resources = np.flatnonzero(taken)
+        return Use(resources=resources, seconds=taken[resources])
 
     def tree(self, source: int, link_prices: Floats) -> tuple[Floats, Ints]:
         """Cheapest way from source to each device: (price, predecessor)."""
@@ -94,11 +108,11 @@ def increase(load: Floats, more: Floats, power: float) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One way to run a job. usage: seconds of each resource per item."""
+    """One way to run a job."""
 
     placement: tuple[int, ...]
     routes: list[Route]
-    usage: Floats
+    usage: Use
 
 
 def place_by_potential(
@@ -159,6 +173,8 @@ def route_by_potential(
     routes: list[Route] = [LOCAL] * len(asked.bits)
     for flow in sorted(range(len(asked.bits)), key=lambda flow: (-asked.bits[flow], flow)):
         source, target = placement[asked.producers[flow]], placement[asked.consumers[flow]]
+        if source == target:
+            continue
         more = asked.bits[flow] * resources.seconds_per_bit / unit
         prices, before = resources.tree(source, increase(load[devices:], more, power))
         if not np.isfinite(prices[target]):

@@ -27,14 +27,18 @@ def proportional_fair(
     scaled back, and what is left over is filled in proportion. Exact in the limit; after 150 rounds the sum of
     logarithms is within a percent or so a job. O(rounds x nonzeros).
     """
+    everything = np.full(usage.shape[1], 1.0) if prices is None else prices.copy()
+    used, columns = np.unique(usage.indices, return_inverse=True)
+    usage = sparse.csr_array((usage.data, columns, usage.indptr), shape=(usage.shape[0], len(used)))
     backward = usage.T.tocsr()
-    price = np.full(usage.shape[1], 1.0) if prices is None else prices.copy()
-    rates = np.zeros(usage.shape[0])
+    price = everything[used]
+    rates = _asked(usage @ price, limits)
     for _ in range(rounds):
         rates = _asked(usage @ price, limits)
         price *= np.clip(backward @ rates, 0.01, 100.0) ** DAMPING
         np.maximum(price, CHEAPEST, out=price)
-    return fill(usage, backward, limits, _within(usage, backward, rates)), price
+    everything[used] = price
+    return fill(usage, backward, limits, _within(usage, backward, rates)), everything
 
 
 def _asked(cost: Floats, limits: Floats) -> Floats:

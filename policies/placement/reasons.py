@@ -44,7 +44,7 @@ def unplaceable(
     reasons = []
     for flow in asked.inputs[task]:
         producer = placement[asked.producers[flow]]
-        hops = np.array(router.tree(producer).hops)
+        hops = np.array(router.hops(producer))
         if not (roomy & (hops >= 0)).any():
             reasons.append(
                 f"task {name} needs {bytes_text(need)} of memory, and no route with free bandwidth leads "

@@ -11,7 +11,7 @@ from policies.evaluate import PlacedJob, predict
 from policies.flows.graph import LOCAL, Floats, Graph, Route, Router
 from policies.flows.jrba import FlowDemand
 from policies.model import Decision, FlowId, Infeasible, JobId, Plan, RunningJob, Snapshot, Workload
-from policies.placement.demand import Demand, demand
+from policies.placement.demand import Demand, Hardware, demand
 from policies.placement.reasons import Refusal
 
 SAME = 1e-9
@@ -53,6 +53,7 @@ class State:
     policy: str
     graph: Graph
     router: Router
+    hardware: Hardware
     total_bytes: Floats
     free_bytes: Floats
     jobs: list[Placed] = field(default_factory=list)
@@ -68,6 +69,7 @@ class State:
             policy=policy,
             graph=graph,
             router=Router(graph),
+            hardware=Hardware.of(snapshot.network, graph),
             total_bytes=memory,
             free_bytes=memory.copy(),
         )
@@ -76,7 +78,7 @@ class State:
         return state
 
     def demand(self, workload: Workload) -> Demand:
-        return demand(workload, self.snapshot.network, self.graph)
+        return demand(workload, self.hardware)
 
     def _resume(self, running: RunningJob) -> None:
         plan, job = running.plan, running.workload.job
@@ -132,7 +134,10 @@ class State:
     def strand_cut_off(self) -> None:
         """Set aside the running jobs of which a flow has no way left (its links have lost their capacity)."""
         for job in tuple(self.jobs):
-            cut = any(self.router.shortest(flow.source, flow.target) is None for flow in job.flows)
+            cut = any(
+                not self.router.usable(route) and self.router.hops(flow.source)[flow.target] < 0
+                for flow, route in zip(job.flows, job.routes, strict=True)
+            )
             if cut and job.plan is not None:
                 self.jobs.remove(job)
                 self.stranded.append(RunningJob(workload=job.demand.workload, plan=job.plan))
@@ -141,7 +146,7 @@ class State:
         """Lead flows whose links have lost their capacity by the shortest route instead."""
         for job in self.jobs:
             for position, (flow, route) in enumerate(zip(job.flows, job.routes, strict=True)):
-                if any(self.graph.capacity_bps[link] <= 0 for link in route.links):
+                if not self.router.usable(route):
                     job.routes[position] = self.router.shortest(flow.source, flow.target) or route
 
     def all_flows(self) -> list[FlowDemand]:

@@ -111,7 +111,7 @@ def _place_pinned(state: State, asked: Demand) -> Floats | Refusal:
         free[device] -= need
     for a, b in zip(asked.producers, asked.consumers, strict=True):
         pins = asked.pinned[a], asked.pinned[b]
-        if ANYWHERE not in pins and state.router.shortest(*pins) is None:
+        if ANYWHERE not in pins and state.router.hops(pins[0])[pins[1]] < 0:
             return unplaceable(
                 asked, b, asked.pinned, state.router, state.total_bytes + asked.memory_bytes[b]
             )
@@ -124,7 +124,7 @@ def _reached(state: State, asked: Demand) -> Bools:
     for a, b in zip(asked.producers, asked.consumers, strict=True):
         pins = asked.pinned[a], asked.pinned[b]
         if (pins[0] == ANYWHERE) != (pins[1] == ANYWHERE):
-            reached &= np.array(state.router.tree(max(pins)).hops) >= 0
+            reached &= np.array(state.router.hops(max(pins))) >= 0
     return reached
 
 

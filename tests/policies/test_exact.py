@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from policies.bound import throughput_bound
 from policies.flows.graph import Graph, Router
 from policies.linear import SolverError
 from policies.model import Network, Snapshot, Workload
-from policies.placement.demand import ANYWHERE, demand
+from policies.placement.demand import ANYWHERE, Hardware, demand
 from policies.placement.exact import solve_exactly
 from policies.placement.potential import Resources
 from policies.registry import POLICIES, load_policy
@@ -21,7 +22,11 @@ from tests.policies.generate import small_job, small_network
 def brute_force(network: Network, workload: Workload) -> float:
     """The best throughput of one job over every placement and every simple route of every flow; 0 for none."""
     graph = Graph.of(network)
-    router, resources, asked = Router(graph), Resources.of(graph), demand(workload, network, graph)
+    router, resources, asked = (
+        Router(graph),
+        Resources.of(graph),
+        demand(workload, Hardware.of(network, graph)),
+    )
     memory = np.array([network.devices[device].memory_bytes for device in graph.devices])
     everywhere = range(len(graph.devices))
     best = 0.0
@@ -34,7 +39,7 @@ def brute_force(network: Network, workload: Workload) -> float:
             for a, b in zip(asked.producers, asked.consumers, strict=True)
         ]
         for routes in product(*ways):
-            slowest = resources.usage(asked, placement, list(routes)).max()
+            slowest = resources.usage(asked, placement, list(routes)).seconds.max(initial=0.0)
             best = max(best, min(asked.items_per_s, 1 / slowest if slowest > 0 else np.inf))
     return best
 
@@ -80,7 +85,8 @@ def test_several_jobs_no_policy_beats_the_exact_program_nor_that_the_bound(seed:
 def test_a_job_that_nothing_bounds_is_refused() -> None:
     rng = np.random.default_rng(0)
     network = small_network(rng)
-    workload = small_job(rng, network, "j", 0)
+    job = small_job(rng, network, "j", 0).job
+    workload = Workload(job=replace(job, items_per_s=None))
     with pytest.raises(ValueError, match="neither a source nor any work"):
         throughput_bound(network, [workload])
     assert throughput_bound(network, []) == 0.0

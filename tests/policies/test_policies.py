@@ -183,9 +183,7 @@ def chain(work: list[float], memory: list[float], size: float = 1.0, camera: str
     tasks = [Task(id=names[0], device=DeviceId(camera), work_flop=0)]
     for name, flop, held in zip(names[1:], work, memory, strict=True):
         tasks.append(Task(id=name, work_flop=flop, memory_bytes=held))
-    flows = tuple(
-        Flow(producer=a, consumer=b, size_bytes=size) for a, b in itertools.pairwise(names)
-    )
+    flows = tuple(Flow(producer=a, consumer=b, size_bytes=size) for a, b in itertools.pairwise(names))
     return Workload(job=Job(id=JobId("j"), tasks=tuple(tasks), flows=flows))
 
 
