@@ -19,14 +19,14 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
 
-from edgeray.errors import ClusterError, StageError
+from edgeray.errors import ClusterError, StageError, one_line
 from edgeray.network.manager import open_manager
 from edgeray.node.host import StageCounters, StageHost
 from edgeray.node.service import NodeService
 from edgeray.policy_names import policy_named
 from edgeray.profiler import ProfileStore
 from edgeray.scheduler.journal import Journal
-from edgeray.scheduler.service import TICK_S, SchedulerService, one_line
+from edgeray.scheduler.service import TICK_S, SchedulerService
 from edgeray.telemetry.records import DeviceSample
 from edgeray.testbed import device_file
 from policies.model import DeviceId, JobId, Network

@@ -57,3 +57,13 @@ class FlowError(EdgeRayError):
 
 class StageError(EdgeRayError):
     pass
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, for a person: without the traceback that Ray puts around what a remote call raised."""
+    cause = getattr(error, "cause", None)
+    told = cause if isinstance(cause, BaseException) else error
+    if isinstance(told, EdgeRayError):
+        return str(told)
+    lines = [line for line in str(told).strip().splitlines() if line.strip()]
+    return f"{type(told).__name__}: {lines[0] if lines else 'no message'}"

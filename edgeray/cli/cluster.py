@@ -116,7 +116,8 @@ def join(
         typer.Option(help="Which device of the cluster file this is; found by address if left out."),
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option(help="A copy of the head's token file: `edgeray up` there says where it is.")
+        Path | None,
+        typer.Option(help="A copy of the head's token file: `edgeray up` there says where it is."),
     ] = None,
     takeover: Annotated[
         bool, typer.Option(help="Replace a root qdisc on the link's interface that EdgeRay did not make.")

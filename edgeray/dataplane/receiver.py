@@ -34,6 +34,7 @@ from edgeray.dataplane.security import FlowSecurity, Gate, gatekeeper
 from edgeray.errors import FlowError
 
 _GOODBYE_S = 2.0
+_new_item = tuple.__new__  # half the time of Item(...)
 
 
 class FlowReceiver:
@@ -213,7 +214,7 @@ class FlowReceiver:
             value = decode_only(message, body, at)
             self.items = number + 1
             self.payload_bytes += size
-            yield Item(number, value, created_s, sent_s, size)
+            yield _new_item(Item, (number, value, created_s, sent_s, size))
             number += 1
 
     def _gathered_failed(self, error: FlowError) -> NoReturn:

@@ -177,7 +177,7 @@ class StageHost:
         self, stage: Stage, task: TaskId
     ) -> tuple[int, float, int, int, float | None, float | None]:
         counters = stage.counters()[task]
-        recent = sorted(tuple(counters.recent))
+        recent = sorted(counters.recent)
         p50 = recent[len(recent) // 2] if recent else None
         p95 = recent[min(len(recent) - 1, int(len(recent) * 0.95))] if recent else None
         return counters.items, counters.busy_s, stage.waiting(task), counters.dropped, p50, p95

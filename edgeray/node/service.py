@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeray.errors import EdgeRayError
+from edgeray.errors import one_line
 from edgeray.network.manager import NetworkManager
 from edgeray.network.types import FlowRule
 from edgeray.node.code import TaskCode
@@ -176,7 +176,7 @@ class NodeService:
     def counters(self) -> NodeCounters:
         flows = {name: c.bytes for name, c in self._network.flow_counters().items()}
         links = {str(link): (c.bytes, c.control_bytes) for link, c in self._network.link_counters().items()}
-        stages = {job: counters for job, counters in self._stage_counters()}
+        stages = dict(self._stage_counters())
         return NodeCounters(
             device=self._device,
             at_s=time.time(),
@@ -220,7 +220,7 @@ class NodeService:
         try:
             handle.wait()
         except Exception as raised:
-            error = _one_line(raised)
+            error = one_line(raised)
         if self._stages.get(job) is not handle:
             return  # it was stopped: whoever stopped it reports
         final = _last_counters(handle)
@@ -247,13 +247,3 @@ def _last_counters(handle: StageHandle) -> StageCounters | None:
         return handle.counters()
     except Exception:  # the process is gone: the last sample has to do
         return None
-
-
-def _one_line(error: BaseException) -> str:
-    """What broke, without the traceback: that is in the stage's log."""
-    cause = getattr(error, "cause", None)  # Ray wraps what a remote call raised
-    told = cause if isinstance(cause, BaseException) else error
-    if isinstance(told, EdgeRayError):
-        return str(told)
-    lines = [line for line in str(told).strip().splitlines() if line.strip()]
-    return f"{type(told).__name__}: {lines[0] if lines else ''}".strip()

@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from edgeray.dataplane.security import FlowSecurity, new_flow_security
-from edgeray.errors import BadInputError, EdgeRayError
+from edgeray.errors import BadInputError, one_line
 from edgeray.node.code import AppPackage
 from edgeray.node.host import StageCounters, StageOrder
 from edgeray.node.measure import SinkWindow
 from edgeray.node.service import NodeCounters
-from edgeray.profiler import ProfileStore, TaskMeasurement, merge
+from edgeray.profiler import FleetProfiler, ProfileStore, TaskMeasurement, merge
 from edgeray.scheduler import events as ev
 from edgeray.scheduler.effects import (
     ApplyNetwork,
@@ -36,17 +36,15 @@ from edgeray.scheduler.journal import Journal
 from edgeray.scheduler.nodes import NodeHandle
 from edgeray.scheduler.progress import Progress
 from edgeray.scheduler.state import SchedulerState
-from edgeray.scheduler.views import DeviceView, JobView, job_view
+from edgeray.scheduler.timed import TimedPolicy
+from edgeray.scheduler.views import DeviceView, JobView, ended_view, job_view
 from edgeray.telemetry.records import DeviceSample, as_json
 from policies.model import (
-    Decision,
-    Device,
     DeviceId,
     FlowId,
     JobId,
     Network,
     Policy,
-    Snapshot,
     TaskId,
     Workload,
 )
@@ -71,11 +69,10 @@ class SchedulerService:
     ) -> None:
         self._network = network
         self._policy_named = policy_named
-        self._profiles = profiles
         self._journal = journal
         self._clock = clock
         self._planning_s = 0.0
-        self._state = SchedulerState(network, lambda name: _TimedPolicy(policy_named(name), self._planned))
+        self._state = SchedulerState(network, lambda name: TimedPolicy(policy_named(name), self._planned))
         self._lock = threading.RLock()
         self._nodes: dict[DeviceId, NodeHandle] = {}
         self._workers: dict[DeviceId, ThreadPoolExecutor] = {}
@@ -86,7 +83,7 @@ class SchedulerService:
         self._samples: dict[DeviceId, DeviceSample] = {}
         self._heard_s: dict[DeviceId, float] = {}
         self._progress = Progress()
-        self._profiling = threading.Lock()
+        self._profiler = FleetProfiler(profiles)
         self._lost = self._name_the_lost()
         self._count = len(journal.last())
 
@@ -144,54 +141,17 @@ class SchedulerService:
     def logs(self, job: JobId) -> dict[str, Any]:
         """The job's story, and the tail of what its stages printed, by device."""
         view = self.job(job)
-        devices = sorted({d for d in (view.plan or {}).get("placement", {}).values()})
+        devices = sorted(set((view.plan or {}).get("placement", {}).values()))
         tails = {d: self._ask(DeviceId(d), lambda node: node.logs(job)) for d in devices}
         return {"story": self._journal.story(job), "stages": {d: tail for d, tail in tails.items() if tail}}
 
-    # Profiles
-
     def profile(self, package: AppPackage) -> dict[str, dict[TaskId, TaskMeasurement]]:
-        """Measurements by device type, from the store where they are known. Raises EdgeRayError when none can be had."""
+        """Measurements by device type, from the store where they are known; EdgeRayError when none can be had."""
         self._check_devices(package)
-        with self._profiling:  # two at once would measure each other
-            return self._measure(package)
-
-    def _measure(self, package: AppPackage) -> dict[str, dict[TaskId, TaskMeasurement]]:
-        found: dict[str, dict[TaskId, TaskMeasurement]] = {}
-        missing: list[Device] = []
-        for device in self._one_device_a_type():
-            known = self._profiles.get(package.fingerprint, device)
-            if known is None:
-                missing.append(device)
-            else:
-                found[device.type] = known
-        refused: list[str] = []
-        running = {device: self._background.submit(self._profile_on, device, package) for device in missing}
-        for device, future in running.items():
-            try:
-                found[device.type] = future.result()
-                self._profiles.put(package.fingerprint, device, found[device.type])
-            except Exception as error:
-                refused.append(f"{device.type} (on {device.id}): {one_line(error)}")
-        if not found:
-            raise EdgeRayError("; ".join(refused) or "no device has joined the cluster")
-        for reason in refused:
-            log.warning("no profile of %s on type %s", package.app, reason)
-        return found
-
-    def _profile_on(self, device: Device, package: AppPackage) -> dict[TaskId, TaskMeasurement]:
-        return self._nodes[device.id].profile(package.job, package.code, package.working_dir)
-
-    def _one_device_a_type(self) -> list[Device]:
-        """Of each type the joined device with the smallest id, idle ones first."""
         with self._lock:
             busy = {d for r in self._state.jobs.values() if r.phase.placed for d in r.stages}
-            joined = [self._network.devices[d] for d in sorted(self._nodes)]
-        joined.sort(key=lambda d: (d.id in busy, d.id))
-        first: dict[str, Device] = {}
-        for device in joined:
-            first.setdefault(device.type, device)
-        return [first[kind] for kind in sorted(first)]
+            nodes = {self._network.devices[d]: node for d, node in sorted(self._nodes.items())}
+        return self._profiler.measure(package, nodes, busy)
 
     # Devices
 
@@ -445,59 +405,10 @@ class SchedulerService:
             if phase not in ("done", "stopped", "failed"):
                 phase, detail = "failed", f"the scheduler was killed while the job was {phase}"
                 self._journal.add(self._clock(), job, row["app"], row["policy"], phase, detail)
-            lost[job] = _ended_view(job, row, phase, detail)
+            lost[job] = ended_view(job, row, phase, detail)
         return lost
-
-
-class _TimedPolicy:
-    """A policy that tells how long it thought: the state has no clock of its own."""
-
-    def __init__(self, policy: Policy, tell: Callable[[float], None]) -> None:
-        self._policy = policy
-        self._tell = tell
-
-    @property
-    def name(self) -> str:
-        return self._policy.name
-
-    def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
-        began = time.perf_counter()
-        decision = self._policy.decide(snapshot, arrivals)
-        self._tell(time.perf_counter() - began)
-        return decision
 
 
 def sink_tasks(workload: Workload) -> tuple[TaskId, ...]:
     feeding = {flow.producer for flow in workload.job.flows}
     return tuple(task.id for task in workload.job.tasks if task.id not in feeding)
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong, without the traceback that Ray puts around it."""
-    cause = getattr(error, "cause", None)
-    told = cause if isinstance(cause, BaseException) else error
-    if isinstance(told, EdgeRayError):
-        return str(told)
-    lines = [line for line in str(told).strip().splitlines() if line.strip()]
-    return f"{type(told).__name__}: {lines[0] if lines else 'no message'}"
-
-
-def _ended_view(job: JobId, row: Mapping[str, Any], phase: str, detail: str) -> JobView:
-    return JobView(
-        job=job,
-        app=row["app"],
-        policy=row["policy"],
-        phase=phase,
-        detail=detail,
-        reasons=(),
-        plan=None,
-        submitted_s=row["at_s"],
-        started_s=None,
-        ended_s=row["at_s"],
-        waited_s=None,
-        items=0,
-        dropped=0,
-        rate_per_s=0.0,
-        latency_p50_s=None,
-        latency_p95_s=None,
-    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeray.scheduler.jobs import JobRecord
-from policies.model import Plan, Workload
+from policies.model import JobId, Plan, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,4 +95,26 @@ def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: 
         latency_p50_s=progress.get("latency_p50_s"),
         latency_p95_s=progress.get("latency_p95_s"),
         results=results,
+    )
+
+
+def ended_view(job: JobId, row: Mapping[str, Any], phase: str, detail: str) -> JobView:
+    """A job of which only the journal knows."""
+    return JobView(
+        job=job,
+        app=row["app"],
+        policy=row["policy"],
+        phase=phase,
+        detail=detail,
+        reasons=(),
+        plan=None,
+        submitted_s=row["at_s"],
+        started_s=None,
+        ended_s=row["at_s"],
+        waited_s=None,
+        items=0,
+        dropped=0,
+        rate_per_s=0.0,
+        latency_p50_s=None,
+        latency_p95_s=None,
     )

@@ -33,7 +33,7 @@ import zmq
 from edgeray.dataplane import EndOfStream, FlowReceiver, FlowSecurity, FlowSender, new_flow_security
 
 RAW, EDGERAY, EDGERAY_8 = "raw pyzmq", "EdgeRay", "EdgeRay, 8 in flight"
-WINDOW_ITEMS = {EDGERAY: 1000, EDGERAY_8: 8}
+WINDOW_ITEMS = {EDGERAY: 4000, EDGERAY_8: 8}
 WINDOW_BYTES = 32 << 20
 SIZES = {"1 KB": 1_000, "100 KB": 100_000, "6 MB": 6_000_000}
 ITEMS = {
