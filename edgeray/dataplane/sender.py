@@ -82,6 +82,7 @@ class FlowSender:
         self._sent_at_s = 0.0
         self._gathered: list[Frame] = []  # a message of ITEMS in the making
         self._gathered_bytes = 0
+        self._flushed = 0  # messages of ITEMS sent
         self._gathering = threading.Event()
         self._flusher: threading.Thread | None = None
         self._end_sent = False
@@ -179,7 +180,7 @@ class FlowSender:
         """Put a small item of a burst into one message with its neighbours.
 
         A message costs libzmq, CURVE and the threads more than a small item does. A message goes when it
-        is full, when anything else is to be sent or waited for, and at the latest after _GATHER_S.
+        is full, when anything else is to be sent or waited for, and at the latest after twice _GATHER_S.
         """
         if not self._gathered:
             self._gathered.append(HEADER.pack(MAGIC, ITEMS, 0, item, 0.0, 0.0))
@@ -196,6 +197,7 @@ class FlowSender:
         if self._gathered:
             self._send(b"".join(self._gathered))
             self._gathered.clear()
+            self._flushed += 1
 
     def _start_flusher(self) -> None:
         if self._flusher is None:
@@ -206,12 +208,14 @@ class FlowSender:
         """Thread, for flows with bursts only: what was gathered goes, even if send() is not called again."""
         while not self._closing:
             self._gathering.wait()
-            time.sleep(_GATHER_S)
-            with self._lock:
+            flushed = self._flushed
+            time.sleep(_GATHER_S)  # an interval, not a wait for anything
+            if self._flushed != flushed:
+                continue  # send() is at it; leave its lock alone
+            with self._lock, suppress(zmq.Again):  # the next look tells why
                 self._gathering.clear()
-                with suppress(zmq.Again):  # the next look tells why
-                    if not self._closing:
-                        self._flush()
+                if not self._closing:
+                    self._flush()
 
     def finish(self, items: int, *, stop: threading.Event | None = None) -> bool:
         """Send the end of the stream and wait until receive() returned it; then the flow is closed.
