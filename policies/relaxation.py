@@ -190,7 +190,8 @@ def _add_capacities(built: Relaxation, network: Network) -> None:
             for _, a, t, m in tasks
         ]
     )
-    model.constrain(where, columns, held, np.full(len(devices), -np.inf), memory)
+    unit = float(max(memory.max(), held.max())) or 1.0
+    model.constrain(where, columns, held / unit, np.full(len(devices), -np.inf), memory / unit)
     flows = [
         (columns, bits)
         for asked, streamed in zip(built.jobs, built.streamed, strict=True)

@@ -1,19 +1,28 @@
-"""Better placements by moving a task, or two that share a flow, at a time."""
+"""Better placements by moving a task, or two, at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from policies.flows.graph import LOCAL, Floats, Ints, Route
+from policies.flows.graph import LOCAL, Floats, Route
 from policies.placement.demand import Demand
 from policies.placement.potential import Candidate, Resources, increase
 
 SWEEPS = 3
 GAIN = 1e-9
+TRIED = 2
+"""Devices that a move tries besides where it is: prices tell flows apart, but not what they add up to."""
 
 
 class Descent:
-    """A job being moved about. load: of all jobs, this one included, relative to unit."""
+    """A job being moved about while the potential (the sum of load^power over resources) falls.
+
+    load: of all resources, this job included, relative to the largest at the start. Moves: one task, both ends of
+    a flow to one device, and, where only memory forbids the best device, an exchange with a task that is there.
+    Complexity: a sweep takes some two Dijkstras a flow for each task and flow.
+    """
 
     def __init__(
         self,
@@ -24,6 +33,7 @@ class Descent:
         free_bytes: Floats,
         power: float,
     ) -> None:
+        """load, free_bytes: of the others, and without this job."""
         self.resources = resources
         self.asked = asked
         self.power = power
@@ -37,11 +47,14 @@ class Descent:
         self.devices = len(resources.graph.devices)
 
     def run(self) -> Candidate:
-        """Sweep over single tasks and over pairs until nothing moves, at most SWEEPS times."""
-        groups = self._groups()
+        """Sweep over all moves until none helps, at most SWEEPS times."""
+        free = self.asked.free_tasks
+        groups: list[tuple[int, ...]] = [(task,) for task in free]
+        ends = sorted(set(zip(self.asked.producers, self.asked.consumers, strict=True)))
+        groups += [pair for pair in ends if pair[0] in free and pair[1] in free]
         for _ in range(SWEEPS):
-            moves = [self._move(group) for group in groups]
-            if not any(moves):
+            moved = [self._move(group) for group in groups]
+            if not any(moved):
                 break
         placement = tuple(self.placement)
         return Candidate(
@@ -50,84 +63,96 @@ class Descent:
             usage=self.resources.usage(self.asked, placement, self.routes),
         )
 
-    def _groups(self) -> list[tuple[int, ...]]:
-        free = self.asked.free_tasks
-        singles: list[tuple[int, ...]] = [(task,) for task in free]
-        pairs = sorted(set(zip(self.asked.producers, self.asked.consumers, strict=True)))
-        return singles + [pair for pair in pairs if pair[0] in free and pair[1] in free]
-
     def _move(self, group: tuple[int, ...]) -> bool:
-        """Put the group where it raises the potential least; False when it was there already."""
-        asked = self.asked
-        old = [(task, self.placement[task]) for task in group]
-        touched = [
-            flow
-            for flow, ends in enumerate(zip(asked.producers, asked.consumers, strict=True))
-            if ends[0] in group or ends[1] in group
-        ]
-        before = {flow: self.routes[flow] for flow in touched}
-        load, free, potential = self.load, self.free, self._potential()
-        self.load, self.free = load.copy(), free.copy()
-        for task, device in old:
-            self._occupy(task, device, -1.0)
-        for flow in touched:
-            self._stream(flow, before[flow], -1.0)
-        target, trees = self._cheapest(group, touched)
-        if target is not None and any(device != target for _, device in old):
-            for task in group:
-                self.placement[task] = target
-                self._occupy(task, target, 1.0)
-            for flow in touched:
-                self.routes[flow] = self._route(flow, trees)
-                self._stream(flow, self.routes[flow], 1.0)
-            if self._potential() < potential * (1 - GAIN):
+        """Try the devices that seem best for the group; where the very best lacks only memory, an exchange."""
+        price, roomy = self._prices(group)
+        here = {self.placement[task] for task in group}
+        best = int(np.argmin(price))
+        lacks_memory = np.isfinite(price[best]) and not np.isfinite(roomy[best])
+        if len(group) == 1 and lacks_memory and self._exchange(group[0], best):
+            return True
+        for device in np.argsort(roomy, kind="stable")[: TRIED + 1].tolist():
+            if here != {device} and np.isfinite(roomy[device]) and self._try(dict.fromkeys(group, device)):
                 return True
-        self.load, self.free = load, free
-        for task, device in old:
-            self.placement[task] = device
-        for flow, route in before.items():
-            self.routes[flow] = route
         return False
+
+    def _exchange(self, task: int, wanted: int) -> bool:
+        here = self.placement[task]
+        others = [other for other in self.asked.free_tasks if self.placement[other] == wanted]
+        return here != wanted and any(self._try({task: wanted, other: here}) for other in others)
+
+    def _try(self, targets: Mapping[int, int]) -> bool:
+        """Move tasks and lead their flows anew, the most voluminous first; undo it unless it helps."""
+        kept = self.load, self.free, list(self.placement), list(self.routes)
+        before = self._potential()
+        self.load, self.free = self._without(tuple(targets))
+        for task, device in targets.items():
+            self.placement[task] = device
+            self.load[device] += self.asked.seconds[task, device] / self.unit
+            self.free[device] -= self.asked.memory_bytes[task]
+        touched = self._touching(tuple(targets))
+        fits = all(self.free[device] >= 0 for device in targets.values())
+        possible = all(np.isfinite(self.asked.seconds[task, device]) for task, device in targets.items())
+        led = fits and possible and all(self._lead(flow) for flow in touched)
+        if led and self._potential() < before * (1 - GAIN):
+            return True
+        self.load, self.free, self.placement, self.routes = kept
+        return False
+
+    def _touching(self, group: tuple[int, ...]) -> list[int]:
+        asked = self.asked
+        ends = enumerate(zip(asked.producers, asked.consumers, strict=True))
+        touched = [flow for flow, (a, b) in ends if a in group or b in group]
+        return sorted(touched, key=lambda flow: (-asked.bits[flow], flow))
+
+    def _without(self, group: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """Load and free memory once the group and its flows are gone."""
+        load, free = self.load.copy(), self.free.copy()
+        for task in group:
+            device = self.placement[task]
+            load[device] -= self.asked.seconds[task, device] / self.unit
+            free[device] += self.asked.memory_bytes[task]
+        for flow in self._touching(group):
+            for link in self.routes[flow].links:
+                load[self.devices + link] -= self._more(flow)[link]
+        return np.maximum(load, 0.0), free
+
+    def _more(self, flow: int) -> Floats:
+        """What the flow adds to each link that it takes."""
+        return self.asked.bits[flow] * self.resources.seconds_per_bit / self.unit
 
     def _potential(self) -> float:
         return float((self.load**self.power).sum())
 
-    def _occupy(self, task: int, device: int, sign: float) -> None:
-        self.load[device] = max(self.load[device] + sign * self.asked.seconds[task, device] / self.unit, 0.0)
-        self.free[device] -= sign * self.asked.memory_bytes[task]
-
-    def _stream(self, flow: int, route: Route, sign: float) -> None:
-        for link in route.links:
-            more = self.asked.bits[flow] * self.resources.seconds_per_bit[link] / self.unit
-            self.load[self.devices + link] = max(self.load[self.devices + link] + sign * more, 0.0)
-
-    def _cheapest(self, group: tuple[int, ...], touched: list[int]) -> tuple[int | None, dict[int, Ints]]:
-        """The device for the group, and the tree of each flow from its end outside the group."""
-        asked = self.asked
-        seconds = asked.seconds[list(group)].sum(axis=0)
-        possible = np.isfinite(seconds) & (self.free >= asked.memory_bytes[list(group)].sum())
-        price = increase(self.load[: self.devices], np.where(possible, seconds, 0.0) / self.unit, self.power)
-        trees: dict[int, Ints] = {}
-        for flow in touched:
-            outside = [task for task in (asked.producers[flow], asked.consumers[flow]) if task not in group]
+    def _prices(self, group: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """What each device seems to add to the potential, flow by flow; and the same where memory suffices."""
+        load, free = self._without(group)
+        seconds = self.asked.seconds[list(group)].sum(axis=0)
+        able = np.isfinite(seconds)
+        price = increase(load[: self.devices], np.where(able, seconds, 0.0) / self.unit, self.power)
+        for flow in self._touching(group):
+            ends = self.asked.producers[flow], self.asked.consumers[flow]
+            outside = [task for task in ends if task not in group]
             if outside:
-                more = asked.bits[flow] * self.resources.seconds_per_bit / self.unit
-                reach, trees[flow] = self.resources.tree(
-                    self.placement[outside[0]], increase(self.load[self.devices :], more, self.power)
-                )
-                price = price + reach
-        possible &= np.isfinite(price)
-        if not possible.any():
-            return None, trees
-        return int(np.argmin(np.where(possible, price, np.inf))), trees
+                link_prices = increase(load[self.devices :], self._more(flow), self.power)
+                price = price + self.resources.tree(self.placement[outside[0]], link_prices)[0]
+        price = np.where(able, price, np.inf)
+        roomy = np.where(free >= self.asked.memory_bytes[list(group)].sum(), price, np.inf)
+        return price, roomy
 
-    def _route(self, flow: int, trees: dict[int, Ints]) -> Route:
-        """From the tree of the end that stayed; turned round when that is the consumer."""
+    def _lead(self, flow: int) -> bool:
         source = self.placement[self.asked.producers[flow]]
         target = self.placement[self.asked.consumers[flow]]
-        if flow not in trees or source == target:
-            return LOCAL
-        if trees[flow][source] < 0:
-            return self.resources.route(source, target, trees[flow])
-        back = self.resources.route(target, source, trees[flow])
-        return Route(devices=back.devices[::-1], links=back.links[::-1])
+        route: Route = LOCAL
+        if source != target:
+            more = self._more(flow)
+            prices, before = self.resources.tree(
+                source, increase(self.load[self.devices :], more, self.power)
+            )
+            if not np.isfinite(prices[target]):
+                return False
+            route = self.resources.route(source, target, before)
+            for link in route.links:
+                self.load[self.devices + link] += more[link]
+        self.routes[flow] = route
+        return True

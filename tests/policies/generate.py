@@ -53,11 +53,14 @@ def thesis_network(rng: np.random.Generator, count: int, mean_bps: float, degree
     return network_of(devices, [(a, b, float(c)) for (a, b), c in zip(pairs, capacity, strict=True)])
 
 
-def attributes_job(rng: np.random.Generator, network: Network, name: str) -> Workload:
-    """Zhang 2024, Fig. 3.9: frames of 6 MB, a detector, seven attribute networks, a tracker; drawn +-50 %."""
+def attributes_job(rng: np.random.Generator, network: Network, name: str, spread: float = 0.0) -> Workload:
+    """Zhang 2024, Fig. 3.9: frames of 6 MB, a detector, seven attribute networks, a tracker; a random camera.
+
+    spread: by what part each number may lie off its value. The thesis runs one application, so none there.
+    """
 
     def near(value: float) -> float:
-        return float(value * rng.uniform(0.5, 1.5))
+        return float(value * rng.uniform(1 - spread, 1 + spread))
 
     source = sorted(network.devices)[int(rng.integers(len(network.devices)))]
     attributes = [f"m{i}" for i in range(3, 10)]
@@ -77,8 +80,10 @@ def attributes_job(rng: np.random.Generator, network: Network, name: str) -> Wor
     return Workload(job=Job(id=JobId(name), tasks=tuple(tasks), flows=tuple(flows), items_per_s=30.0))
 
 
-def attributes_jobs(rng: np.random.Generator, network: Network, count: int) -> list[Workload]:
-    return [attributes_job(rng, network, f"job{i:03d}") for i in range(count)]
+def attributes_jobs(
+    rng: np.random.Generator, network: Network, count: int, spread: float = 0.0
+) -> list[Workload]:
+    return [attributes_job(rng, network, f"job{i:03d}", spread) for i in range(count)]
 
 
 def small_network(rng: np.random.Generator, count: int = 5, links: int = 7) -> Network:

@@ -17,7 +17,7 @@ from policies.registry import POLICIES, load_policy
 from tests.policies.generate import attributes_jobs, thesis_network
 rng = np.random.default_rng(7)
 network = thesis_network(rng, 12, 1e6)
-jobs = attributes_jobs(rng, network, 6)
+jobs = attributes_jobs(rng, network, 6, spread=0.5)
 for name in POLICIES:
     print(load_policy(name).decide(Snapshot(network=network), jobs))
 """
