@@ -34,7 +34,8 @@ from edgeray.errors import FlowError
 _RETRY_S = 0.05
 _BURST_S = 50e-6  # items that follow each other faster than this are a burst
 _GATHER_S = 0.001
-_GATHER_BYTES = 32 * 1024
+_GATHER_BYTES = 64 * 1024
+_SMALL_BYTES = 8 * 1024  # what is larger gains nothing from being gathered
 
 
 class FlowSender:
@@ -155,7 +156,7 @@ class FlowSender:
                 now_s = time.time()
             size = len(frames[0])
             try:
-                if now_s - self._sent_at_s < _BURST_S and len(frames) == 1 and size < _GATHER_BYTES:
+                if now_s - self._sent_at_s < _BURST_S and len(frames) == 1 and size < _SMALL_BYTES:
                     self._gather(item, frames[0], size, created_s, now_s)
                 else:
                     size = self._send_alone(item, frames, created_s, now_s)
