@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -48,7 +49,12 @@ compare.add_commands(app)
 
 def main() -> None:
     """Run a command; errors become one message and an exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)  # a polite kill cleans up as Ctrl-C does
     sys.exit(_run())
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _run() -> int:

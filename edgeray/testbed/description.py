@@ -7,6 +7,7 @@ A process of its own, because Ray reads its authentication settings once, when i
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from policies.model import Device, DeviceId, Link, LinkId, Network
 KEY = b"cluster"
 NAMESPACE = b"edgeray"
 TIMEOUT_S = 15
+CONNECT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def fetch(gcs_address: str, token: Path) -> Description:
 
     Raises ClusterError when the head cannot be reached, refuses the token, or serves none.
     """
+    _require_listening(gcs_address)  # Ray itself would try for most of a minute
     try:
         return from_json(_call("get", gcs_address, token, None))
     except TestbedError as error:
@@ -85,6 +88,18 @@ def fetch(gcs_address: str, token: Path) -> Description:
             f"no cluster description from {gcs_address}: {str(error).splitlines()[-1]}\n"
             "  expected: a head that `edgeray up` started from a file with addresses, and its token\n"
             "  remedy:   check the address, the firewall and the token file"
+        ) from error
+
+
+def _require_listening(gcs_address: str) -> None:
+    host, _, port = gcs_address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no head at {gcs_address}: {error}\n"
+            "  expected: ADDRESS:PORT as `edgeray up` prints it on the head\n"
+            "  remedy:   check the address and the firewall, and `edgeray doctor` on the head"
         ) from error
 
 

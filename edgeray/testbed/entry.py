@@ -16,7 +16,17 @@ def holder_prefix(holder_pid: int) -> tuple[str, ...]:
     """Into the namespaces that the holder keeps (userns mode); nothing without a holder."""
     if not holder_pid:
         return ()
-    return ("nsenter", f"--target={holder_pid}", "--user", "--mount", "--net", "--preserve-credentials", "--")
+    here = os.getcwd()  # a mount namespace is entered at its root
+    return (
+        "nsenter",
+        f"--target={holder_pid}",
+        "--user",
+        "--mount",
+        "--net",
+        f"--wdns={here}",
+        "--preserve-credentials",
+        "--",
+    )
 
 
 def device_prefix(holder_pid: int, netns: str | None) -> tuple[str, ...]:

@@ -72,12 +72,12 @@ class Board:
         job.routes = candidate.routes
         self._append(job)
 
-    def load(self, without: int | None = None) -> Floats:
-        """Seconds of each resource that one item of every job takes."""
+    def load(self, without: int | None = None, weights: Floats | None = None) -> Floats:
+        """Seconds of each resource that one item of every job takes, or as many items as its weight says."""
         total = np.zeros(self.resources.count)
         for index, use in enumerate(self._usage):
             if index != without:
-                total[use.resources] += use.seconds
+                total[use.resources] += use.seconds if weights is None else use.seconds * weights[index]
         return total
 
     def candidate(self, index: int) -> Candidate:

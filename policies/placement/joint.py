@@ -23,7 +23,9 @@ BACKGROUND = 0.1
 """Load that every resource is taken to have besides, as part of the largest: an idle one is not quite free."""
 RESERVE = 0.2
 """Part of the memory of devices other than the job's cameras that is left to later jobs while that works."""
-SWEEPS = 2
+SWEEPS = 4
+LEAST = 1e-9
+"""Items/s that stand for none, where rates are compared."""
 REFINED = 8
 REROUTES = 8
 """Most jobs of one decision that are refined, and most running ones that are rerouted: it must end soon."""
@@ -102,24 +104,29 @@ def _other_orders(board: Board, arrivals: Sequence[Workload]) -> Iterator[Sequen
     yield [arrivals[index] for index in np.argsort(rates, kind="stable").tolist()]
 
 
-def best(board: Board, asked: Demand, index: int | None = None) -> Candidate | Refusal:
-    """The candidate worth most; index: the job that would move, None for one that arrives."""
+def best(
+    board: Board, asked: Demand, index: int | None = None, weights: Floats | None = None
+) -> Candidate | Refusal:
+    """The candidate worth most; index: the job that would move, None for one that arrives.
+
+    weights: items of each job to reckon with for one of this job; one each by default.
+    """
     if asked.problems:
         return Refusal(asked.problems)
     free = board.state.free_bytes
     if index is not None:
         free = board.state.free_without(board.jobs[index])
     greedy = allocate_tasks(asked, board.state.router, free)
-    candidates = list(_candidates(board, asked, index, free, greedy))
+    load = _background(board.load(index, weights), asked)
+    candidates = list(_candidates(board, asked, load, free, greedy))
     if not candidates:
         return greedy if isinstance(greedy, Refusal) else Refusal((f"job {asked.workload.job.id}: no route",))
     return max(candidates, key=lambda candidate: board.worth_with(asked, candidate, index))
 
 
 def _candidates(
-    board: Board, asked: Demand, index: int | None, free: Floats, greedy: tuple[int, ...] | Refusal
+    board: Board, asked: Demand, load: Floats, free: Floats, greedy: tuple[int, ...] | Refusal
 ) -> Iterator[Candidate]:
-    load = _background(board.load(index), asked)
     kept = RESERVE * board.state.total_bytes
     kept[[device for device in asked.pinned if device != ANYWHERE]] = 0.0
     for memory in (free - kept, free):
@@ -141,17 +148,21 @@ def _background(load: Floats, asked: Demand) -> Floats:
 
 
 def place_anew(board: Board) -> None:
-    """Move jobs of this decision, one at a time, while all together gain; at most SWEEPS times round."""
+    """Move jobs of this decision, one at a time, while all together gain; at most SWEEPS times round.
+
+    By turns, others count with one item for each of the job's, and with as many as they get by the rates now.
+    """
     movable = [index for index, job in enumerate(board.jobs) if job.plan is None]
-    if len(movable) < 2:
-        return
-    for _ in range(SWEEPS):
+    idle = 0
+    for sweep in range(SWEEPS) if len(movable) > 1 else ():
+        rates = np.clip(board.rates(), LEAST, 1 / LEAST) if sweep % 2 else None
         moved = False
         for index in movable:
-            asked = board.jobs[index].demand
-            found = best(board, asked, index)
+            weights = None if rates is None else rates / rates[index]
+            found = best(board, board.jobs[index].demand, index, weights)
             moved |= not isinstance(found, Refusal) and _take(board, index, found)
-        if not moved:
+        idle = 0 if moved else idle + 1
+        if idle == 2:
             return
 
 

@@ -74,6 +74,7 @@ def test_a_user_namespace_holds_shaped_devices_and_goes_with_its_holder() -> Non
     for device, interface in (("e1", "to-e2"), ("e2", "to-e1")):
         assert "htb" in on_device(state, device, "tc", "qdisc", "show", "dev", interface)
     assert namespaces.find(state.tag) == {}, "the namespaces are bound in the holder's own mount namespace"
+    assert on_device(state, "e2", "pwd").strip() == str(Path.cwd())
     testbed.down(progress=lambda line: None)
     assert testbed.leftovers() == []
 
