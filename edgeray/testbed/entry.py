@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ def holder_prefix(holder_pid: int) -> tuple[str, ...]:
     """Into the namespaces that the holder keeps (userns mode); nothing without a holder."""
     if not holder_pid:
         return ()
-    here = os.getcwd()  # a mount namespace is entered at its root
+    here = Path.cwd()  # a mount namespace is entered at its root
     return (
         "nsenter",
         f"--target={holder_pid}",
