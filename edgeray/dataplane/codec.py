@@ -23,8 +23,8 @@ Frame = bytes | bytearray | memoryview
 
 OUT_OF_BAND_BYTES = 32 * 1024
 
-_BYTES = b"b"  # the value is bytes and follows
-_BYTES_CODE = _BYTES[0]
+SMALL_BYTES = b"b"  # the value is bytes and follows
+_SMALL_BYTES_CODE = SMALL_BYTES[0]
 _LARGE_BYTES = b"B"  # the value is bytes and is frame 1
 _LARGE_BYTEARRAY = b"A"
 _PICKLE = b"p"  # pickle; its protocol 5 buffers are the further frames
@@ -91,7 +91,7 @@ def encode(value: Any) -> list[Frame]:
     kind = type(value)
     if kind is bytes:
         if len(value) < OUT_OF_BAND_BYTES:
-            return [_BYTES + value]
+            return [SMALL_BYTES + value]
         return [_LARGE_BYTES, value]
     if kind is bytearray and len(value) >= OUT_OF_BAND_BYTES:
         return [_LARGE_BYTEARRAY, value]
@@ -111,7 +111,7 @@ def decode(frames: Sequence[Frame], offset: int = 0) -> Any:
     head = frames[0]
     body = offset + 1
     kind = head[offset:body]
-    if kind == _BYTES:
+    if kind == SMALL_BYTES:
         return bytes(head[body:])
     try:
         if kind == _PICKLE:
@@ -131,7 +131,7 @@ def decode(frames: Sequence[Frame], offset: int = 0) -> Any:
 
 def decode_only(message: bytes, start: int, end: int) -> Any:
     """decode for a frame without further ones that lies between start and end of a message."""
-    if message[start] == _BYTES_CODE:
+    if message[start] == _SMALL_BYTES_CODE:
         return message[start + 1 : end]
     return decode((message[start:end],))
 

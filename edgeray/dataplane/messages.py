@@ -29,6 +29,7 @@ VERSION = 1
 HELLO, ITEM, ITEMS, END, TAKEN, ENDED, BROKEN = range(1, 8)
 
 ENTRY = struct.Struct("<Idd")  # bytes of the frame, created_s, sent_s
+BYTES_ENTRY = struct.Struct("<Iddc")  # the same and the first byte of the frame, for small bytes
 
 TICK_S = 0.05  # how soon a blocked call sees stop, close() and the loss of its peer
 _HANDSHAKE_S = 10.0

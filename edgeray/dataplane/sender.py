@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 
 import zmq
 
-from edgeray.dataplane.codec import Frame, encode
+from edgeray.dataplane.codec import SMALL_BYTES, Frame, encode
 from edgeray.dataplane.messages import (
     BROKEN,
+    BYTES_ENTRY,
     END,
     ENDED,
     ENTRY,
@@ -138,13 +139,8 @@ class FlowSender:
         with self._lock:
             if item != self.items or self._end_sent:
                 raise FlowError(f"{self.name}: item {item} given to send, expected item {self.items}")
-            try:
-                frames = encode(value)
-            except Exception as error:  # pickling runs the classes' own code: it can raise anything
-                raise FlowError(
-                    f"{self.name}: item {item}, a {type(value).__name__}, cannot be sent: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
+            small = type(value) is bytes and len(value) < _SMALL_BYTES
+            frames = None if small else self._encode(item, value)
             now_s = time.time()
             if (
                 item >= self._full_at_items
@@ -154,10 +150,15 @@ class FlowSender:
                 if not self._wait_for(self._has_room, stop):
                     return False
                 now_s = time.time()
-            size = len(frames[0])
             try:
-                if now_s - self._sent_at_s < _BURST_S and len(frames) == 1 and size < _SMALL_BYTES:
-                    self._gather(item, frames[0], size, created_s, now_s)
+                if now_s - self._sent_at_s >= _BURST_S:
+                    size = self._send_alone(item, frames or encode(value), created_s, now_s)
+                elif frames is None:
+                    size = len(value) + 1
+                    self._gather(item, BYTES_ENTRY.pack(size, created_s, now_s, SMALL_BYTES), value)
+                elif len(frames) == 1 and len(frames[0]) < _SMALL_BYTES:
+                    size = len(frames[0])
+                    self._gather(item, ENTRY.pack(size, created_s, now_s), frames[0])
                 else:
                     size = self._send_alone(item, frames, created_s, now_s)
             except zmq.Again:
@@ -166,6 +167,15 @@ class FlowSender:
             self.items = item + 1
             self.payload_bytes += size
             return True
+
+    def _encode(self, item: int, value: Any) -> list[Frame]:
+        try:
+            return encode(value)
+        except Exception as error:  # pickling runs the classes' own code: it can raise anything
+            raise FlowError(
+                f"{self.name}: item {item}, a {type(value).__name__}, cannot be sent: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _send_alone(self, item: int, frames: list[Any], created_s: float, now_s: float) -> int:
         """Send an item as a message of its own, large frames from where they lie. Returns its bytes."""
@@ -177,7 +187,7 @@ class FlowSender:
             self._send(frames[at], zmq.SNDMORE if at < further else 0, self._copy)
         return sum(map(len, frames))
 
-    def _gather(self, item: int, frame: Frame, size: int, created_s: float, now_s: float) -> None:
+    def _gather(self, item: int, entry: bytes, frame: Frame) -> None:
         """Put a small item of a burst into one message with its neighbours.
 
         A message costs libzmq, CURVE and the threads more than a small item does. A message goes when it
@@ -189,8 +199,8 @@ class FlowSender:
             if not self._gathering.is_set():
                 self._gathering.set()
                 self._start_flusher()
-        self._gathered += (ENTRY.pack(size, created_s, now_s), frame)
-        self._gathered_bytes += size + ENTRY.size
+        self._gathered += (entry, frame)
+        self._gathered_bytes += len(entry) + len(frame)
         if self._gathered_bytes >= _GATHER_BYTES:
             self._flush()
 
