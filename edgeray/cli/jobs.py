@@ -31,7 +31,13 @@ def add_commands(app: typer.Typer) -> None:
     app.command(name="jobs")(list_jobs)
 
 
-def profile(app: AppPath, as_json: Json = False) -> None:
+def profile(
+    app: AppPath,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure anew, say because the input changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Measure each task of an application on each type of device; instant when it was measured before."""
     from edgeray.spec import check_runnable, load_app
 
@@ -43,7 +49,7 @@ def profile(app: AppPath, as_json: Json = False) -> None:
     client = Client(loaded.folder)
     with stderr.status("profiling on one device of each type", spinner="dots"):
         began = time.monotonic()
-        by_type = client.call("profile", client.package(loaded), timeout_s=1800.0)
+        by_type = client.call("profile", client.package(loaded), again=again, timeout_s=1800.0)
     say(f"profile of {loaded.job.id}: {time.monotonic() - began:.1f} s")
     if as_json:
         rows = {kind: {t: asdict(m) for t, m in found.items()} for kind, found in by_type.items()}

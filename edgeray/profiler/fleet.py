@@ -35,9 +35,16 @@ class FleetProfiler:
         self._lock = threading.Lock()
 
     def measure(
-        self, package: AppPackage, nodes: Mapping[Device, ProfilingNode], busy: Collection[DeviceId]
+        self,
+        package: AppPackage,
+        nodes: Mapping[Device, ProfilingNode],
+        busy: Collection[DeviceId],
+        *,
+        again: bool = False,
     ) -> ByType:
         """Measurements by device type. Types side by side: each device has its own CPU limit.
+
+        again: do not take what was measured before.
 
         A type on which the app cannot run (too little memory, say) is left out and logged.
         Raises EdgeRayError when no type gave any.
@@ -46,7 +53,7 @@ class FleetProfiler:
             found: ByType = {}
             missing: list[Device] = []
             for device in one_a_type(nodes, busy):
-                known = self._store.get(package.fingerprint, device)
+                known = None if again else self._store.get(package.fingerprint, device)
                 if known is None:
                     missing.append(device)
                 else:

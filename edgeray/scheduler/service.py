@@ -145,13 +145,15 @@ class SchedulerService:
         tails = {d: self._ask(DeviceId(d), lambda node: node.logs(job)) for d in devices}
         return {"story": self._journal.story(job), "stages": {d: tail for d, tail in tails.items() if tail}}
 
-    def profile(self, package: AppPackage) -> dict[str, dict[TaskId, TaskMeasurement]]:
+    def profile(
+        self, package: AppPackage, *, again: bool = False
+    ) -> dict[str, dict[TaskId, TaskMeasurement]]:
         """Measurements by device type, from the store where they are known; EdgeRayError when none can be had."""
         self._check_devices(package)
         with self._lock:
             busy = {d for r in self._state.jobs.values() if r.phase.placed for d in r.stages}
             nodes = {self._network.devices[d]: node for d, node in sorted(self._nodes.items())}
-        return self._profiler.measure(package, nodes, busy)
+        return self._profiler.measure(package, nodes, busy, again=again)
 
     # Devices
 
