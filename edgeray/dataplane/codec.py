@@ -34,7 +34,7 @@ _EXTRACTED_COUNT = struct.Struct("<H")
 # What one TCP segment carries of a 1500-byte MTU with timestamps, and what it takes on the wire.
 _SEGMENT_PAYLOAD_BYTES = 1448
 _SEGMENT_WIRE_BYTES = 1514
-FLOW_HEADER_BYTES = 28  # flow.py asserts that this is its header's size
+FLOW_HEADER_BYTES = 28  # messages.py asserts that this is its header's size
 _CURVE_MESSAGE_BYTES = 33  # "\x07MESSAGE", nonce, MAC, flags
 
 
