@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +121,6 @@ class _RemoteNode:
     """NodeHandle over a NodeActor."""
 
     def __init__(self, actor: ActorHandle, device: DeviceId) -> None:
-        self._remote = _Remote(actor, f"the node of {device}")
         self._actor = actor
         self._device = device
 
@@ -186,9 +184,6 @@ class SchedulerActor:
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return getattr(self._service, method)(*args, **kwargs)
-
-    def pid(self) -> int:
-        return os.getpid()
 
     def _look_after_nodes(self) -> None:
         joining: dict[DeviceId, threading.Thread] = {}
@@ -276,10 +271,3 @@ def start_scheduler(network: Network, head: DeviceId, state_root: str) -> ActorH
         )
         .remote(network, state_root)
     )
-
-
-def node_pids() -> Mapping[str, int]:
-    """Process ids of the scheduler and the nodes, for those who look into a fault."""
-    from ray.util.state import list_actors
-
-    return {str(a.name): int(a.pid) for a in list_actors(limit=1000) if a.name and a.state == "ALIVE"}

@@ -17,6 +17,7 @@ import psutil
 from edgeray.dataplane import FlowReceiver, FlowSecurity, FlowSender
 from edgeray.errors import StageError
 from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_task
+from edgeray.node.limits import enter_memory_group, enter_stage_group
 from edgeray.node.measure import SinkWindow
 from edgeray.node.stage import Stage
 from edgeray.profiler.measure import TaskMeasurement, measure
@@ -76,14 +77,14 @@ class StageHost:
         self._ready = threading.Event()
 
     def prepare(self, order: StageOrder) -> int:
-        """Load the tasks and open the flows; the process joins the device's stage group last, so that
-        imports and model loading do not crawl at an emulated device's speed. Returns the pid."""
+        """Load the tasks and open the flows. Returns the pid."""
         self._order = order
         output_dir = Path(order.output_dir)
         output_dir.mkdir(parents=True, exist_ok=True)
         redirect_output(output_dir / "stage.log")
         if order.working_dir is not None:
             add_import_folder(order.working_dir)
+        enter_memory_group()
         tasks = {task: load_task(task, order.code[task], output_dir) for task in order.plan.tasks}
         for flow in order.plan.inflows:
             self._receivers[flow.flow] = FlowReceiver(
@@ -115,6 +116,7 @@ class StageHost:
         redirect_output(output_dir / "stage.log")
         if order.working_dir is not None:
             add_import_folder(order.working_dir)
+        enter_memory_group()
         tasks: dict[TaskId, LoadedTask] = {}
         loaded_bytes: dict[TaskId, int] = {}
         for task in order.job.tasks:
@@ -186,14 +188,6 @@ class StageHost:
         if self._stage is None:
             raise StageError("the stage has not been prepared")
         return self._stage
-
-
-def enter_stage_group() -> bool:
-    """Move this process into its device's CPU and memory limits; False where the device has none."""
-    paths = [path for path in os.environ.get("EDGERAY_STAGE_CGROUP", "").split(os.pathsep) if path]
-    for path in paths:
-        Path(path).write_text(str(os.getpid()))
-    return bool(paths)
 
 
 def redirect_output(path: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import psutil
 
 from edgeray.network.manager import NetworkManager
 from edgeray.network.types import FlowCounters
 from edgeray.node.host import StageCounters
+from edgeray.node.limits import group_usage, stage_groups
 from edgeray.scheduler.jobs import flow_name
 from edgeray.telemetry.records import DeviceSample, FlowSample, LinkSample, StageSample, TaskSample
 from policies.model import DeviceId, FlowId, JobId, TaskId
@@ -57,8 +56,8 @@ class DeviceMonitor:
 
     def _usage(self, stages: Sequence[tuple[JobId, StageCounters]]) -> tuple[float, int]:
         """CPU seconds and memory of the stages; on a machine of its own, of the whole machine."""
-        if os.environ.get("EDGERAY_STAGE_CGROUP"):
-            group = _group_usage()
+        if stage_groups():
+            group = group_usage()
             if group is not None:
                 return group
             return sum(c.cpu_s for _, c in stages), sum(c.memory_bytes for _, c in stages)
@@ -144,22 +143,3 @@ def _task_sample(task: TaskId, now: StageCounters, before: StageCounters | None)
         latency_p50_s=p50,
         latency_p95_s=p95,
     )
-
-
-def _group_usage() -> tuple[float, int] | None:
-    """CPU seconds and memory bytes of the device's stage group, from cgroup v1 or v2 files."""
-    folders = [Path(p).parent for p in os.environ["EDGERAY_STAGE_CGROUP"].split(os.pathsep) if p]
-    cpu_s: float | None = None
-    memory_bytes: int | None = None
-    for folder in folders:
-        if (folder / "cpuacct.usage").exists():
-            cpu_s = int((folder / "cpuacct.usage").read_text()) / 1e9
-        if (folder / "memory.usage_in_bytes").exists():
-            memory_bytes = int((folder / "memory.usage_in_bytes").read_text())
-        if (folder / "cpu.stat").exists() and cpu_s is None:
-            stat = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines() if line)
-            if "usage_usec" in stat:
-                cpu_s = int(stat["usage_usec"]) / 1e6
-        if (folder / "memory.current").exists():
-            memory_bytes = int((folder / "memory.current").read_text())
-    return None if cpu_s is None or memory_bytes is None else (cpu_s, memory_bytes)

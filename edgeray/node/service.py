@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeray.errors import one_line
+from edgeray.errors import StageError, one_line
 from edgeray.network.manager import NetworkManager
 from edgeray.network.types import FlowRule
 from edgeray.node.code import TaskCode
 from edgeray.node.host import ProfileOrder, StageCounters, StageOrder, describe_output, log_tail
+from edgeray.node.limits import memory_kills
 from edgeray.node.measure import SinkWindow
 from edgeray.node.monitor import DeviceMonitor
 from edgeray.profiler.measure import TaskMeasurement
@@ -108,12 +109,13 @@ class NodeService:
         handle = self._launch(job, package)
         with self._lock:
             self._stages[job] = handle
+        kills = memory_kills()
         try:
             handle.prepare(order)
-        except BaseException:
+        except BaseException as error:
             self._forget(job)
             handle.kill()
-            raise
+            raise StageError(self._told(error, kills)) from error
 
     def start_stage(self, job: JobId) -> None:
         """Start a deployed stage; its end is reported when it comes."""
@@ -152,6 +154,7 @@ class NodeService:
         """Measure a job on this device in a process of its own. Raises StageError."""
         name = JobId(f"{job.id}-profile")
         handle = self._launch(name, package)
+        kills = memory_kills()
         try:
             return handle.profile(
                 ProfileOrder(
@@ -162,6 +165,8 @@ class NodeService:
                     cpus=self._cpus,
                 )
             )
+        except Exception as error:
+            raise StageError(self._told(error, kills)) from error
         finally:
             handle.kill()
 
@@ -217,10 +222,11 @@ class NodeService:
 
     def _watch(self, job: JobId, handle: StageHandle) -> None:
         error: str | None = None
+        kills = memory_kills()
         try:
             handle.wait()
         except Exception as raised:
-            error = one_line(raised)
+            error = self._told(raised, kills)
         if self._stages.get(job) is not handle:
             return  # it was stopped: whoever stopped it reports
         final = _last_counters(handle)
@@ -236,6 +242,14 @@ class NodeService:
             except Exception as error:
                 log.debug("no counters of %s: %s", job, error)
         return rows
+
+    def _told(self, error: BaseException, kills_before: int) -> str:
+        """What broke, and whether the kernel did it for lack of memory."""
+        if memory_kills() > kills_before:
+            return (
+                f"{one_line(error)}\n  the memory limit of {self._device} was reached: declare more `memory`"
+            )
+        return one_line(error)
 
     def _forget(self, job: JobId) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ QUICK_ROUNDS = 30
 
 
 class Objective(Protocol):
-    """Rates of jobs, and how much they are worth."""
+    """Rates of jobs, and how much they are worth: a logarithm, so that units do not matter to differences."""
 
     def rates(self, usage: sparse.csr_array, limits: Floats) -> Floats: ...
 
@@ -42,13 +42,13 @@ class ProportionalFairness:
 
 
 class FlooredThroughput:
-    """The sum of the rates, of which each job has at least half of its dominant-resource-fair one."""
+    """The (logarithm of the) sum of the rates, of which each job has at least half of its dominant-resource-fair one."""
 
     def rates(self, usage: sparse.csr_array, limits: Floats) -> Floats:
         return floored_sum(usage, limits)
 
     def worth(self, usage: sparse.csr_array, limits: Floats) -> float:
-        return float(np.clip(floored_sum(usage, limits), 0.0, 1e300).sum())
+        return float(np.log(np.clip(floored_sum(usage, limits), 1e-300, 1e300).sum()))
 
 
 class Board:

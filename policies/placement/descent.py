@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from policies.flows.graph import LOCAL, Floats, Route
+from policies.flows.graph import LOCAL, Floats, Ints, Route
 from policies.placement.demand import Demand
 from policies.placement.potential import Candidate, Resources, increase
 
 SWEEPS = 3
+SEARCHES = 300
+"""Dijkstras after which no further move is tried: it must end soon."""
 GAIN = 1e-9
 TRIED = 2
 """Devices that a move tries besides where it is: prices tell flows apart, but not what they add up to."""
@@ -37,6 +39,7 @@ class Descent:
         self.resources = resources
         self.asked = asked
         self.power = power
+        self._searches = 0
         together = start.usage.added_to(load)
         self.unit = float(together.max()) or 1.0
         self.load = together / self.unit
@@ -53,7 +56,7 @@ class Descent:
         ends = sorted(set(zip(self.asked.producers, self.asked.consumers, strict=True)))
         groups += [pair for pair in ends if pair[0] in free and pair[1] in free]
         for _ in range(SWEEPS):
-            moved = [self._move(group) for group in groups]
+            moved = [self._searches < SEARCHES and self._move(group) for group in groups]
             if not any(moved):
                 break
         placement = tuple(self.placement)
@@ -71,7 +74,8 @@ class Descent:
         lacks_memory = np.isfinite(price[best]) and not np.isfinite(roomy[best])
         if len(group) == 1 and lacks_memory and self._exchange(group[0], best):
             return True
-        for device in np.argsort(roomy, kind="stable")[: TRIED + 1].tolist():
+        tried = TRIED + 1 if len(group) == 1 else 1
+        for device in np.argsort(roomy, kind="stable")[:tried].tolist():
             if here != {device} and np.isfinite(roomy[device]) and self._try(dict.fromkeys(group, device)):
                 return True
         return False
@@ -135,10 +139,14 @@ class Descent:
             outside = [task for task in ends if task not in group]
             if outside:
                 link_prices = increase(load[self.devices :], self._more(flow), self.power)
-                price = price + self.resources.tree(self.placement[outside[0]], link_prices)[0]
+                price = price + self._tree(self.placement[outside[0]], link_prices)[0]
         price = np.where(able, price, np.inf)
         roomy = np.where(free >= self.asked.memory_bytes[list(group)].sum(), price, np.inf)
         return price, roomy
+
+    def _tree(self, source: int, link_prices: Floats) -> tuple[Floats, Ints]:
+        self._searches += 1
+        return self.resources.tree(source, link_prices)
 
     def _lead(self, flow: int) -> bool:
         source = self.placement[self.asked.producers[flow]]
@@ -146,9 +154,7 @@ class Descent:
         route: Route = LOCAL
         if source != target:
             more = self._more(flow)
-            prices, before = self.resources.tree(
-                source, increase(self.load[self.devices :], more, self.power)
-            )
+            prices, before = self._tree(source, increase(self.load[self.devices :], more, self.power))
             if not np.isfinite(prices[target]):
                 return False
             route = self.resources.route(source, target, before)

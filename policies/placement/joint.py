@@ -30,6 +30,7 @@ REFINED = 8
 REROUTES = 8
 """Most jobs of one decision that are refined, and most running ones that are rerouted: it must end soon."""
 BETTER = 1e-6
+"""Gain in worth below which two plans count as equal, and the earlier stays."""
 REORDERED = 8
 """Most arrivals of one decision that are tried in other orders too, if all of them find a place."""
 
@@ -60,7 +61,7 @@ class _JointPolicy:
             worth = board.worth()
             for order in _other_orders(board, arrivals):
                 other = self._plan(snapshot, order)
-                if not other.state.infeasible and other.worth() > worth + BETTER * abs(worth):
+                if not other.state.infeasible and other.worth() > worth + BETTER:
                     board, worth = other, other.worth()
         grant(board)
         return board.state.decision()
@@ -121,7 +122,12 @@ def best(
     candidates = list(_candidates(board, asked, load, free, greedy))
     if not candidates:
         return greedy if isinstance(greedy, Refusal) else Refusal((f"job {asked.workload.job.id}: no route",))
-    return max(candidates, key=lambda candidate: board.worth_with(asked, candidate, index))
+    chosen, worth = candidates[0], board.worth_with(asked, candidates[0], index)
+    for candidate in candidates[1:]:
+        other = board.worth_with(asked, candidate, index)
+        if other > worth + BETTER:
+            chosen, worth = candidate, other
+    return chosen
 
 
 def _candidates(
@@ -201,7 +207,7 @@ def reroute(board: Board) -> None:
 def _take(board: Board, index: int, candidate: Candidate) -> bool:
     before = board.worth()
     after = board.worth_with(board.jobs[index].demand, candidate, index)
-    if after <= before + BETTER * abs(before):
+    if after <= before + BETTER:
         return False
     board.replace(index, candidate)
     return True

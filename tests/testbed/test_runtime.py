@@ -167,6 +167,25 @@ def test_a_task_that_raises_ends_the_job_by_name(session: Session) -> None:
     assert "edgeray logs" in err
 
 
+def test_a_task_that_takes_too_much_memory_is_told_so(session: Session) -> None:
+    folder = session.root / "greedy"
+    folder.mkdir()
+    (folder / "hoard.py").write_text(
+        "def source():\n    yield from range(1000)\n\n\n"
+        "class Hoard:\n    def __init__(self):\n        self.kept = bytearray(b'x' * 1_500_000_000)\n\n"
+        "    def __call__(self, x):\n        return x\n"
+    )
+    (folder / "job.yaml").write_text(
+        "kind: dataflow\nname: greedy\ntasks:\n"
+        "  s: {device: e4, run: 'hoard:source', work: 1FLOP, memory: 1MB}\n"
+        "  h: {inputs: {s: 1kB}, run: 'hoard:Hoard', work: 1FLOP, memory: 1MB, device: e4}\n"
+    )
+    process = session.start("submit", folder, "--policy", "otfa")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "memory limit of e4 was reached" in err
+
+
 def test_a_killed_stage_ends_its_job_by_name(session: Session) -> None:
     job = submit_endless(session, "otfa")
     device = session.job(job)["plan"]["placement"]["source"]
