@@ -11,7 +11,7 @@ from policies.placement.demand import Demand
 from policies.placement.potential import Candidate, Resources, increase
 
 SWEEPS = 3
-SEARCHES = 300
+SEARCHES = 200
 """Dijkstras after which no further move is tried: it must end soon."""
 GAIN = 1e-9
 TRIED = 2

@@ -48,8 +48,8 @@ class _JointPolicy:
     (`Descent`); a few arrivals are tried in other orders too. Of jobs that run only routes and rates change.
     Sources are paced to the granted rate. What links have left is shared out too, so that queues drain.
     Complexity: per arrival one Dijkstra a flow and power, and four rate allocations, times SWEEPS + 1.
-    Measured (tests/benchmarks/planning.py): the geometric mean of job rates is 0.97 of the exact program's
-    for one job and 0.93 for three on small networks.
+    Measured (tests/benchmarks/planning.py): the geometric mean of job rates is 0.96 of the exact program's
+    for one job and 0.94 for three on small networks.
     """
 
     name: str
