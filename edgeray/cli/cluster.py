@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from edgeray.cli.console import bps_text, bytes_text, print_json, say, stdout
+from edgeray.cli.console import bps_text, bytes_text, print_json, say, seconds_text, stdout
 from edgeray.cli.enter import be_on_head, run_on_head
 from edgeray.errors import BadInputError, ClusterError
 from edgeray.testbed import ClusterState, head_command, head_environment
@@ -129,7 +129,12 @@ def join(
     testbed.join(head, type=type, device=device, token_file=token_file, takeover=takeover, progress=say)
 
 
-def devices(as_json: Json = False) -> None:
+def devices(
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Also every task and flow of the last second.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """The devices, what they do, and how their flows are held to their rates."""
     be_on_head()
     from dataclasses import asdict
@@ -166,6 +171,50 @@ def devices(as_json: Json = False) -> None:
             ", ".join(view.jobs) or "-",
         )
     stdout.print(table)
+    if detail:
+        stages = [stage for view in views for stage in (view.sample or {}).get("stages", ())]
+        stdout.print(_tasks_table(stages))
+        stdout.print(_flows_table(stages))
+
+
+def _tasks_table(stages: list[dict[str, Any]]) -> Table:
+    table = Table(title="tasks, last second", title_justify="left")
+    for column in ("job", "device", "task", "items/s", "busy", "waiting", "dropped", "p50", "p95"):
+        table.add_column(column)
+    for stage in stages:
+        for row in stage["tasks"]:
+            table.add_row(
+                stage["job"],
+                stage["device"],
+                row["task"],
+                f"{row['items'] / stage['window_s']:.2f}",
+                f"{row['busy_s'] / stage['window_s']:.0%}",
+                str(row["queue"]),
+                str(row["dropped_total"]),
+                seconds_text(row["latency_p50_s"]),
+                seconds_text(row["latency_p95_s"]),
+            )
+    return table
+
+
+def _flows_table(stages: list[dict[str, Any]]) -> Table:
+    table = Table(title="flows sent, last second", title_justify="left")
+    for column in ("flow", "device", "granted", "on the wire", "payload", "waiting in the kernel", "refused"):
+        table.add_column(column)
+    for stage in stages:
+        for row in stage["flows"]:
+            if row["wire_bytes"] is None:
+                continue  # it arrives here: its sender counts it
+            table.add_row(
+                row["flow"],
+                stage["device"],
+                bps_text(row["granted_bps"]),
+                bps_text(row["wire_bytes"] * 8 / stage["window_s"]),
+                bps_text(row["payload_bytes"] * 8 / stage["window_s"]),
+                bytes_text(row["backlog_bytes"]),
+                f"{row['dropped_packets']} packets",
+            )
+    return table
 
 
 def _cpu_text(view: Any) -> str:

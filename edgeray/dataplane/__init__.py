@@ -4,12 +4,10 @@ codec.py     values to frames and back (pickle protocol 5, large buffers out of 
 security.py  keys, and the gate that lets only the named peer in
 flow.py      FlowSender and FlowReceiver: one DAG edge between two devices, one TCP port
 peer.py      what happens to the connection under a flow, from libzmq's socket monitor
-join.py      one item from each input, matched by item number
 """
 
 from edgeray.dataplane.codec import decode, encode, wire_bytes
 from edgeray.dataplane.flow import EndOfStream, FlowReceiver, FlowSender, Item
-from edgeray.dataplane.join import ItemJoin
 from edgeray.dataplane.security import FlowSecurity, new_flow_security
 
 __all__ = [
@@ -18,7 +16,6 @@ __all__ = [
     "FlowSecurity",
     "FlowSender",
     "Item",
-    "ItemJoin",
     "decode",
     "encode",
     "new_flow_security",

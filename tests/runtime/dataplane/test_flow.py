@@ -18,7 +18,6 @@ from edgeray.dataplane import (
     FlowSecurity,
     FlowSender,
     Item,
-    ItemJoin,
     new_flow_security,
 )
 from edgeray.dataplane.messages import END, ENTRY, HEADER, HELLO, ITEM, ITEMS, MAGIC, VERSION, message
@@ -332,39 +331,6 @@ def test_pacing_holds_and_can_be_lifted(flows: Flows) -> None:
     assert sender.finish(450)
     assert time.monotonic() - began_s < 8.0  # 16 s at the old rate
     assert len(received.result()) == 450
-
-
-def test_a_join_of_flows_at_different_speeds(flows: Flows) -> None:
-    """One sender is blocked by the join while the other is slow; all sets come, in order."""
-    pairs = {name: flows.pair(items=2) for name in ("fast", "slow")}
-    gate = threading.Semaphore(0)
-
-    def slow() -> bool:
-        sender = pairs["slow"][0]
-        for number in range(30):
-            gate.acquire(timeout=DEADLINE_S)
-            sender.send(number, ("slow", number), created_s=0.0)
-        return sender.finish(30)
-
-    sendings = [
-        Background(lambda: send_all(pairs["fast"][0], [("fast", number) for number in range(30)])),
-        Background(slow),
-    ]
-    join = ItemJoin(["fast", "slow"], max_waiting=3)
-    found: list[tuple[int, dict[str, Item]]] = []
-    while not join.ended:
-        for name in join.wants():
-            one = pairs[name][1].receive(0.01)
-            if one is not None:
-                join.add(name, one)
-        found += join.ready()
-        # The fast one is ahead by what waits in the join and its own window, and no more.
-        assert pairs["fast"][0].items <= len(found) + 3 + 2
-        gate.release()
-    assert [(number, {name: item.value for name, item in one.items()}) for number, one in found] == [
-        (number, {"fast": ("fast", number), "slow": ("slow", number)}) for number in range(30)
-    ]
-    assert all(sending.result() for sending in sendings)
 
 
 def test_windows_of_nothing_are_refused() -> None:
