@@ -42,8 +42,8 @@ def predict(network: Network, jobs: Sequence[PlacedJob]) -> list[tuple[float, st
 
     A job's device takes the sum of its tasks' seconds per item (Zhang 2024, Fig. 3.2; eq. 3.3 takes each task
     by itself, which contradicts that example). Devices share their time between jobs max-min: a job that
-    needs less than its share leaves the rest to the others. A job is no faster than its source, any of its
-    flows (rate_bps / 8 / bytes) or its grant. Links need no sharing here: rates are granted.
+    needs less than its share leaves the rest to the others. Flows between devices take both ends' time too,
+    where it was measured. A job is no faster than its source, any of its flows (rate_bps / 8 / bytes) or its grant. Links need no sharing here: rates are granted.
     Complexity: O(tasks + flows x hops) and some rounds over the devices that several jobs share.
     """
     loads = _link_loads(network, jobs)
@@ -69,7 +69,12 @@ def _limits(network: Network, job: PlacedJob) -> _Limits:
     slowest, slowest_id = float("inf"), None
     for flow in workload.job.flows:
         size = workload.size_bytes(flow)
-        if not routes.get(flow.id) or size <= 0:
+        if not routes.get(flow.id):
+            continue
+        for device in (placement[flow.producer], placement[flow.consumer]):
+            if device in network.devices:
+                seconds[device] += workload.transfer_seconds(flow, network.devices[device])
+        if size <= 0:
             continue
         rate = rates_bps.get(flow.id, 0.0) / 8 / size
         if rate < slowest:

@@ -65,6 +65,7 @@ def profile_table(app: str, tasks: list[Any], by_type: dict[str, Any]) -> Table:
     for kind in sorted(by_type):
         table.add_column(kind, justify="right")
     table.add_column("output", justify="right")
+    table.add_column("to send", justify="right")
     table.add_column("memory", justify="right")
     for task in tasks:
         found = [by_type[kind].get(task) for kind in sorted(by_type)]
@@ -73,6 +74,7 @@ def profile_table(app: str, tasks: list[Any], by_type: dict[str, Any]) -> Table:
             task,
             *(f"{seconds_text(m.seconds_mean)} ({seconds_text(m.seconds_p95)})" if m else "-" for m in found),
             bytes_text(max((m.output_bytes for m in known), default=None)),
+            seconds_text(max((m.transfer_seconds for m in known), default=None)),
             bytes_text(max((m.memory_bytes for m in known), default=None)),
         )
     return table

@@ -55,6 +55,9 @@ def merge(by_type: Mapping[str, Measurements]) -> Profile:
     return Profile(
         seconds=seconds,
         output_bytes={t: max(rows[t].output_bytes for rows in by_type.values() if t in rows) for t in tasks},
+        transfer_seconds={
+            (task, kind): m.transfer_seconds for kind, rows in by_type.items() for task, m in rows.items()
+        },
         peak_memory_bytes={
             t: max(rows[t].memory_bytes for rows in by_type.values() if t in rows) for t in tasks
         },

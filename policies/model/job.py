@@ -1,7 +1,7 @@
 """What an application asks for: a DAG of tasks joined by flows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policies.model.ids import DeviceId, FlowId, JobId, TaskId
 from policies.model.network import Device
@@ -61,12 +61,14 @@ class Profile:
     """What the profiler measured of one job.
 
     seconds: per item, by (task, device type). output_bytes: on the wire per item, by producer.
-    peak_memory_bytes: by task.
+    peak_memory_bytes: by task. transfer_seconds: computing time that either end of a flow takes to send or to
+    receive one item of a producer's output (pickling, encryption, system calls), by (producer, device type).
     """
 
     seconds: Mapping[tuple[TaskId, str], float]
     output_bytes: Mapping[TaskId, float]
     peak_memory_bytes: Mapping[TaskId, float]
+    transfer_seconds: Mapping[tuple[TaskId, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,12 @@ class Workload:
         if self.profile is None:
             raise KeyError(flow.id)
         return self.profile.output_bytes[flow.producer]
+
+    def transfer_seconds(self, flow: Flow, device: Device) -> float:
+        """Computing time per item on device when flow leaves or enters it; 0 where nobody measured it."""
+        if self.profile is None:
+            return 0.0
+        return self.profile.transfer_seconds.get((flow.producer, device.type), 0.0)
 
     def memory_bytes(self, task: Task) -> float:
         """Memory that the task holds: declared; a profile's peak where nothing is declared."""

@@ -18,7 +18,8 @@ class Demand:
 
     seconds: per item, shape (tasks, devices), inf where a task cannot run. memory_bytes: shape (tasks,).
     pinned: device of each task, or ANYWHERE. producers, consumers: tasks of each flow. bits: per item of each
-    flow. inputs: flows into each task. problems: what makes any plan impossible.
+    flow. transfer_seconds: of either end per item of each flow that crosses, shape (flows, devices).
+    inputs: flows into each task. problems: what makes any plan impossible.
     """
 
     workload: Workload
@@ -28,6 +29,7 @@ class Demand:
     producers: tuple[int, ...]
     consumers: tuple[int, ...]
     bits: tuple[float, ...]
+    transfer_seconds: Floats
     inputs: tuple[tuple[int, ...], ...]
     problems: tuple[str, ...] = ()
 
@@ -104,6 +106,7 @@ def demand(workload: Workload, hardware: Hardware) -> Demand:
         producers=tuple(position[flow.producer] for flow in job.flows),
         consumers=consumers,
         bits=tuple(bits),
+        transfer_seconds=_transfer_seconds(workload, hardware),
         inputs=tuple(tuple(flows) for flows in inputs),
         problems=tuple(problems),
     )
@@ -118,4 +121,15 @@ def _task_seconds(task: Task, profile: Profile | None, hardware: Hardware) -> Fl
     seconds: Floats = by_type[hardware.type_of]
     if task.work_flop is not None:
         np.divide(task.work_flop, hardware.speeds, out=seconds, where=hardware.speeds > 0)
+    return seconds
+
+
+def _transfer_seconds(workload: Workload, hardware: Hardware) -> Floats:
+    """Workload.transfer_seconds of every flow on every device."""
+    measured = workload.profile.transfer_seconds if workload.profile is not None else {}
+    rows = [
+        [measured.get((flow.producer, kind), 0.0) for kind in hardware.types] for flow in workload.job.flows
+    ]
+    by_type = np.array(rows, dtype=np.float64).reshape(len(rows), len(hardware.types))
+    seconds: Floats = by_type[:, hardware.type_of]
     return seconds

@@ -8,7 +8,7 @@ import numpy as np
 
 from policies.flows.graph import LOCAL, Floats, Ints, Route
 from policies.placement.demand import Demand
-from policies.placement.potential import Candidate, Resources, increase
+from policies.placement.potential import Candidate, Resources, increase, transfer_work
 
 SWEEPS = 3
 SEARCHES = 200
@@ -119,6 +119,9 @@ class Descent:
         for flow in self._touching(group):
             for link in self.routes[flow].links:
                 load[self.devices + link] -= self._more(flow)[link]
+            if self.routes[flow].links:
+                for end in (self.routes[flow].devices[0], self.routes[flow].devices[-1]):
+                    load[end] -= self.asked.transfer_seconds[flow, end] / self.unit
         return np.maximum(load, 0.0), free
 
     def _more(self, flow: int) -> Floats:
@@ -133,13 +136,19 @@ class Descent:
         load, free = self._without(group)
         seconds = self.asked.seconds[list(group)].sum(axis=0)
         able = np.isfinite(seconds)
-        price = increase(load[: self.devices], np.where(able, seconds, 0.0) / self.unit, self.power)
+        work = np.where(able, seconds, 0.0)
+        price = np.zeros(self.devices)
         for flow in self._touching(group):
             ends = self.asked.producers[flow], self.asked.consumers[flow]
             outside = [task for task in ends if task not in group]
             if outside:
+                other = self.placement[outside[0]]
                 link_prices = increase(load[self.devices :], self._more(flow), self.power)
-                price = price + self._tree(self.placement[outside[0]], link_prices)[0]
+                near, far = transfer_work(self.asked, flow, other)
+                work = work + near
+                price = price + self._tree(other, link_prices)[0]
+                price = price + increase(load[other : other + 1], far / self.unit, self.power)
+        price = price + increase(load[: self.devices], work / self.unit, self.power)
         price = np.where(able, price, np.inf)
         roomy = np.where(free >= self.asked.memory_bytes[list(group)].sum(), price, np.inf)
         return price, roomy
@@ -160,5 +169,7 @@ class Descent:
             route = self.resources.route(source, target, before)
             for link in route.links:
                 self.load[self.devices + link] += more[link]
+            for end in (source, target):
+                self.load[end] += self.asked.transfer_seconds[flow, end] / self.unit
         self.routes[flow] = route
         return True

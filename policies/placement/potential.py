@@ -74,9 +74,12 @@ class Resources:
         taken = np.zeros(self.count)
         for task, device in enumerate(placement):
             taken[device] += asked.seconds[task, device]
-        for bits, route in zip(asked.bits, routes, strict=True):
+        for flow, route in enumerate(routes):
             for link in route.links:
-                taken[devices + link] += bits * self.seconds_per_bit[link]
+                taken[devices + link] += asked.bits[flow] * self.seconds_per_bit[link]
+            if route.links:
+                for end in (route.devices[0], route.devices[-1]):
+                    taken[end] += asked.transfer_seconds[flow, end]
         resources = np.flatnonzero(taken)
         return Use(resources=resources, seconds=taken[resources])
 
@@ -137,13 +140,17 @@ def place_by_potential(
         possible = np.isfinite(seconds) & (free >= asked.memory_bytes[task])
         if pinned != ANYWHERE:
             possible &= np.arange(devices) == pinned
-        price = increase(load[:devices], np.where(possible, seconds, 0.0) / unit, power)
         trees: dict[int, Ints] = {}
+        work = np.where(possible, seconds, 0.0)
+        price = np.zeros(devices)
         for flow in asked.inputs[task]:
             more = asked.bits[flow] * resources.seconds_per_bit / unit
             source = placement[asked.producers[flow]]
             reach, trees[flow] = resources.tree(source, increase(load[devices:], more, power))
-            price = price + reach
+            receiving, sending = transfer_work(asked, flow, source)
+            work = work + receiving
+            price = price + reach + increase(load[source : source + 1], sending / unit, power)
+        price = price + increase(load[:devices], work / unit, power)
         possible &= np.isfinite(price)
         if not possible.any():
             return None
@@ -156,11 +163,25 @@ def place_by_potential(
             routes[flow] = route
             for link in route.links:
                 load[devices + link] += asked.bits[flow] * resources.seconds_per_bit[link] / unit
+            if route.links:
+                for end in (route.devices[0], route.devices[-1]):
+                    load[end] += asked.transfer_seconds[flow, end] / unit
     return Candidate(
         placement=tuple(placement),
         routes=routes,
         usage=resources.usage(asked, tuple(placement), routes),
     )
+
+
+def transfer_work(asked: Demand, flow: int, source: int) -> tuple[Floats, Floats]:
+    """Seconds per item that the flow takes of each device that it could end on, and of source, its other end.
+
+    Both shape (devices,), and zero on source itself: there nothing is transferred.
+    """
+    elsewhere = np.arange(asked.transfer_seconds.shape[1]) != source
+    receiving: Floats = asked.transfer_seconds[flow] * elsewhere
+    sending: Floats = asked.transfer_seconds[flow, source] * elsewhere
+    return receiving, sending
 
 
 def route_by_potential(

@@ -53,6 +53,8 @@ def test_seconds_and_bytes_follow_the_work() -> None:
     assert 50_000 < found[S].output_bytes < 60_000
     assert 1000 < found[A].output_bytes < 1500
     assert found[A].memory_bytes >= 5000
+    assert 0 < found[A].transfer_seconds < 0.01
+    assert found[B].transfer_seconds == 0  # nobody reads it
 
 
 def test_under_a_quota_wall_time_is_divided_by_cpu_time() -> None:
@@ -80,7 +82,7 @@ def test_a_task_that_raises_is_named() -> None:
 def measured(task: TaskId, seconds: float, output: float = 10, memory: float = 1) -> TaskMeasurement:
     return TaskMeasurement(
         task=task, seconds_mean=seconds, seconds_median=seconds, seconds_p95=seconds, output_bytes=output,
-        memory_bytes=memory, items=9,
+        transfer_seconds=0.1, memory_bytes=memory, items=9,
     )  # fmt: skip
 
 
@@ -100,4 +102,5 @@ def test_merge_keeps_seconds_by_type_and_the_largest_bytes() -> None:
     profile = merge({"pi": {A: measured(A, 3, 10, 5)}, "server": {A: measured(A, 1, 12, 4)}})
     assert profile.seconds == {(A, "pi"): 3, (A, "server"): 1}
     assert profile.output_bytes == {A: 12}
+    assert profile.transfer_seconds == {(A, "pi"): 0.1, (A, "server"): 0.1}
     assert profile.peak_memory_bytes == {A: 5}
