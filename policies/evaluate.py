@@ -43,7 +43,8 @@ def predict(network: Network, jobs: Sequence[PlacedJob]) -> list[tuple[float, st
     A job's device takes the sum of its tasks' seconds per item (Zhang 2024, Fig. 3.2; eq. 3.3 takes each task
     by itself, which contradicts that example). Devices share their time between jobs max-min: a job that
     needs less than its share leaves the rest to the others. Flows between devices take both ends' time too,
-    where it was measured. A job is no faster than its source, any of its flows (rate_bps / 8 / bytes) or its grant. Links need no sharing here: rates are granted.
+    where it was measured. A job is no faster than its source, any of its flows
+    (rate_bps / 8 / bytes) or its grant. Links need no sharing here: rates are granted.
     Complexity: O(tasks + flows x hops) and some rounds over the devices that several jobs share.
     """
     loads = _link_loads(network, jobs)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SINK_HISTORY = 200_000
-RECENT = 512
+RECENT = 128
 
 
 @dataclass(slots=True)

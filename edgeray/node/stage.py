@@ -3,6 +3,9 @@
 One thread runs the tasks, the ones nearest to the sinks first, so that a device's time per item is the sum of
 its tasks' and what is under way leaves before new work enters. Sources, incoming and outgoing flows have
 threads of their own. Everything between them is bounded: a task runs only when all its outputs have room.
+
+One lock guards all queues; each thread waits on a condition of its own, so that an item wakes only who it
+concerns. On a thin device waking everybody would cost more than the tasks.
 """
 
 from __future__ import annotations
@@ -68,7 +71,17 @@ class Stage:
         self._code = code
         self._senders = senders
         self._receivers = receivers
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._work_ready = threading.Condition(self._lock)
+        self._queued = {flow.flow: threading.Condition(self._lock) for flow in plan.outflows}
+        # Of who may wait to pass an item of this task on: its source, or the receiver of its flow by consumer.
+        self._room = {
+            task: threading.Condition(self._lock)
+            for task in (*(t for t in plan.tasks if not plan.inputs[t]), *(f.flow for f in plan.inflows))
+        }
+        self._entry: dict[tuple[TaskId, TaskId], TaskId | FlowId] = {
+            (flow.producer, flow.consumer): flow.flow for flow in plan.inflows
+        }
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._open = set(plan.tasks)
@@ -99,7 +112,7 @@ class Stage:
         for flow in self.plan.inflows:
             self._spawn(f"recv {flow.flow}", partial(self._receive, flow.flow, flow.producer, flow.consumer))
         for out in self.plan.outflows:
-            self._spawn(f"send {out.flow}", partial(self._send, out.flow))
+            self._spawn(f"send {out.flow}", partial(self._send, out.flow, out.producer))
         if self._inboxes:
             self._spawn("tasks", self._work)
         for task in self._paces:
@@ -115,9 +128,9 @@ class Stage:
 
     def stop(self) -> None:
         """End now: the item in hand is finished, tasks are closed, flows are cut."""
-        with self._changed:
+        with self._lock:
             self._stop.set()
-            self._changed.notify_all()
+            self._wake_all()
 
     def pace(self, granted_per_s: float | None) -> None:
         """Give the sources a new granted rate."""
@@ -129,7 +142,7 @@ class Stage:
 
     def waiting(self, task: TaskId) -> int:
         """Items that wait at a task's inputs, or at its outputs for a source."""
-        with self._changed:
+        with self._lock:
             if task in self._inboxes:
                 return self._inboxes[task].waiting
             return max((len(self._queues[flow]) for flow in self._out[task]), default=0)
@@ -152,24 +165,28 @@ class Stage:
         thread.start()
 
     def _fail(self, error: BaseException) -> None:
-        with self._changed:
+        with self._lock:
             if self._error is None and not self._stop.is_set():
                 log.error("stage failed", exc_info=error)
                 self._error = error
             self._stop.set()
-            self._changed.notify_all()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Called with the lock held."""
+        for condition in (self._work_ready, *self._queued.values(), *self._room.values()):
+            condition.notify_all()
 
     def _work(self) -> None:
         """Run tasks until all have ended; those nearest to the sinks go first."""
         order = [task for task in reversed(self.plan.tasks) if task in self._inboxes]
         try:
             while True:
-                with self._changed:
+                with self._lock:
                     task = self._await_ready(order)
                     if task is None:
                         return
-                    inputs = self._inboxes[task].take() if self._inboxes[task].ready() else None
-                    self._changed.notify_all()
+                    inputs = self._take(task) if self._inboxes[task].ready() else None
                 if inputs is None:
                     self._end_task(task)
                 else:
@@ -187,8 +204,17 @@ class Stage:
                 inbox = self._inboxes[task]
                 if (inbox.ready() and self._has_room(task)) or (inbox.ended and not inbox.ready()):
                     return task
-            self._changed.wait()
+            self._work_ready.wait()
         return None
+
+    def _take(self, task: TaskId) -> tuple[Item, ...]:
+        """A joined item out of a task's inbox; who waited to put the next one there is woken."""
+        items = self._inboxes[task].take()
+        for producer in self.plan.inputs[task]:
+            entry = self._entry.get((producer, task), producer)
+            if entry in self._room:
+                self._room[entry].notify_all()
+        return items
 
     def _run_task(self, task: TaskId, inputs: tuple[Item, ...]) -> None:
         number = inputs[0].number
@@ -218,23 +244,24 @@ class Stage:
         )
 
     def _deliver(self, task: TaskId, item: Item) -> None:
-        with self._changed:
+        with self._lock:
             for consumer in self._local[task]:
                 self._inboxes[consumer].add(task, item)
+            self._work_ready.notify_all()
             for flow in self._out[task]:
                 self._queues[flow].append(item)
-            self._changed.notify_all()
+                self._queued[flow].notify_all()
 
     def _end_task(self, task: TaskId) -> None:
         """Close a task whose inputs (or source) have ended, and pass the end on."""
         self._close_tasks([task])
         items = self._counters[task].items
-        with self._changed:
+        with self._lock:
             for consumer in self._local[task]:
                 self._inboxes[consumer].end(task, items)
             for flow in self._out[task]:
                 self._finished[flow] = items
-            self._changed.notify_all()
+            self._wake_all()
 
     def _close_tasks(self, tasks: list[TaskId]) -> None:
         for task in tasks:
@@ -268,25 +295,25 @@ class Stage:
 
         def produce() -> None:
             for made in self._produce(task):
-                with self._changed:
+                with self._lock:
                     if len(waiting) == OUT_QUEUE_ITEMS:
                         waiting.popleft()
                         self._counters[task].dropped += 1
                     waiting.append(made)
-                    self._changed.notify_all()
-            with self._changed:
+                    self._room[task].notify_all()
+            with self._lock:
                 ended.set()
-                self._changed.notify_all()
+                self._room[task].notify_all()
 
         self._spawn(f"produce {task}", produce)
         while True:
-            with self._changed:
+            with self._lock:
                 while not (
                     self._stop.is_set()
                     or (waiting and self._has_room(task))
                     or (ended.is_set() and not waiting)
                 ):
-                    self._changed.wait()
+                    self._room[task].wait()
                 if self._stop.is_set() or not waiting:
                     return
                 created_s, value = waiting.popleft()
@@ -311,9 +338,9 @@ class Stage:
 
     def _emit(self, task: TaskId, value: Any, created_s: float) -> bool:
         """Number an item and pass it on once there is room; False when the stage stops."""
-        with self._changed:
+        with self._lock:
             while not (self._stop.is_set() or self._has_room(task)):
-                self._changed.wait()
+                self._room[task].wait()
             if self._stop.is_set():
                 return False
         number = self._counters[task].items
@@ -323,12 +350,12 @@ class Stage:
 
     # Flows
 
-    def _send(self, flow: FlowId) -> None:
+    def _send(self, flow: FlowId, producer: TaskId) -> None:
         sender, queue = self._senders[flow], self._queues[flow]
         while True:
-            with self._changed:
+            with self._lock:
                 while not (queue or self._stop.is_set() or flow in self._finished):
-                    self._changed.wait()
+                    self._queued[flow].wait()
                 if self._stop.is_set():
                     return
                 item = queue[0] if queue else None
@@ -337,9 +364,9 @@ class Stage:
                 return
             if not sender.send(item.number, item.value, created_s=item.created_s, stop=self._stop):
                 return
-            with self._changed:
+            with self._lock:
                 queue.popleft()
-                self._changed.notify_all()
+                self._room.get(producer, self._work_ready).notify_all()
 
     def _receive(self, flow: FlowId, producer: TaskId, consumer: TaskId) -> None:
         receiver, inbox = self._receivers[flow], self._inboxes[consumer]
@@ -347,15 +374,15 @@ class Stage:
             got = receiver.receive(RECEIVE_TIMEOUT_S)
             if got is None:
                 continue
-            with self._changed:
+            with self._lock:
                 if not hasattr(got, "number"):  # the end of the stream
                     inbox.end(producer, got.items)
-                    self._changed.notify_all()
+                    self._work_ready.notify_all()
                     return
                 while not (self._stop.is_set() or inbox.has_room(producer)):
-                    self._changed.wait()
+                    self._room[flow].wait()
                 inbox.add(producer, Item(got.number, got.value, got.created_s))
-                self._changed.notify_all()
+                self._work_ready.notify_all()
 
     def _close_flows(self) -> None:
         for sender in self._senders.values():
