@@ -16,6 +16,7 @@ from policies.placement.demand import ANYWHERE, Demand
 from policies.placement.descent import Descent
 from policies.placement.potential import Candidate, place_by_potential, route_by_potential
 from policies.placement.reasons import Refusal
+from policies.placement.splits import splits
 from policies.placement.state import State
 
 POWERS = (2.0, 4.0, 8.0)
@@ -141,6 +142,7 @@ def _candidates(
         yield from some
         if some:
             break
+    yield from splits(board.resources, asked, load, free, POWERS[-1])
     if not isinstance(greedy, Refusal):
         routed = route_by_potential(board.resources, asked, greedy, load, POWERS[-2])
         if routed is not None:
