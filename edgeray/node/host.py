@@ -125,7 +125,7 @@ class StageHost:
             loaded_bytes[task.id] = max(0, self._process.memory_info().rss - before)
         capped = enter_stage_group() and order.cpus < 1
         try:
-            return measure(order.job, tasks, loaded_bytes, capped=capped)
+            return measure(order.job, tasks, loaded_bytes, quota_cpus=order.cpus if capped else None)
         finally:
             for loaded in tasks.values():
                 loaded.close()

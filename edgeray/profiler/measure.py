@@ -17,6 +17,8 @@ from edgeray.errors import StageError
 from edgeray.node.code import LoadedTask, iterate
 from policies.model import Job, TaskId
 
+WAITS = 3.0
+"""A task under a quota whose wall time is so many times its CPU time's share waits for something else."""
 TRANSFER_SAMPLES = 8
 TRANSFER_WARMUP = 2
 TRANSFER_ITEMS = 10
@@ -63,14 +65,15 @@ def measure(
     items: int = 30,
     min_items: int = 8,
     budget_s: float = 12.0,
-    capped: bool = False,
+    quota_cpus: float | None = None,
 ) -> dict[TaskId, TaskMeasurement]:
     """Push items through the DAG one by one, in topological order, until items or the time budget are used up.
 
     The first warmup items are left out; at least min_items are measured, however long they take.
-    capped: the process runs under a CPU quota below one core. The kernel then stops whichever task happens
-    to be running when the slice is used up, so an item's wall time is divided among its tasks by the CPU
-    time they used. loaded_bytes: what loading each task added.
+    quota_cpus: the CPU quota that the process runs under, where it is below one core. The kernel then stops
+    whichever task happens to be running when the slice is used up, so single wall times say little; what a
+    task takes is its CPU time over the quota, which is what an item costs when the device is busy.
+    loaded_bytes: what loading each task added.
 
     Raises StageError when a task fails or the source gives no item.
     """
@@ -94,7 +97,7 @@ def measure(
         row = rows[flow.producer]
         if not row.transfer_cpu_s:
             row.transfer_cpu_s = transfer_cpu_s(row.outputs)
-    return {task: _summarise(task, loaded_bytes.get(task, 0), rows, capped) for task in rows}
+    return {task: _summarise(task, loaded_bytes.get(task, 0), row, quota_cpus) for task, row in rows.items()}
 
 
 def _one_item(
@@ -169,17 +172,13 @@ def transfer_cpu_s(outputs: Sequence[Any]) -> float:
         receiver.close()
 
 
-def _summarise(
-    task: TaskId, loaded_bytes: int, rows: Mapping[TaskId, _Rows], capped: bool
-) -> TaskMeasurement:
-    row = rows[task]
+def _summarise(task: TaskId, loaded_bytes: int, row: _Rows, quota_cpus: float | None) -> TaskMeasurement:
+    slow_down = 1.0 if quota_cpus is None else 1 / quota_cpus
     seconds = row.wall_s
-    slow_down = 1.0
-    if capped:
-        item_cpu_s = [sum(values) for values in zip(*(r.cpu_s for r in rows.values()), strict=True)]
-        item_wall_s = [sum(values) for values in zip(*(r.wall_s for r in rows.values()), strict=True)]
-        # Mean slow-down over all items: a single item may have begun with a full slice or with none.
-        slow_down = sum(item_wall_s) / max(sum(item_cpu_s), 1e-9)
+    if (
+        quota_cpus is not None
+        and statistics.fmean(row.wall_s) < WAITS * statistics.fmean(row.cpu_s) * slow_down
+    ):
         seconds = [cpu_s * slow_down for cpu_s in row.cpu_s]
     ordered = sorted(seconds)
     return TaskMeasurement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,9 +58,19 @@ def test_seconds_and_bytes_follow_the_work() -> None:
     assert found[B].transfer_seconds == 0  # nobody reads it
 
 
-def test_under_a_quota_wall_time_is_divided_by_cpu_time() -> None:
-    found = measure(JOB, tasks(a_s=0.004, b_s=0.001), {}, items=20, capped=True)
+def test_under_a_quota_a_task_takes_its_cpu_time_over_the_quota() -> None:
+    found = measure(JOB, tasks(a_s=0.004, b_s=0.001), {}, items=20, quota_cpus=0.5)
     assert 2 < found[A].seconds_mean / found[B].seconds_mean < 8
+    assert 0.008 <= found[A].seconds_median < 0.012
+
+
+def test_under_a_quota_a_task_that_waits_takes_its_wall_time() -> None:
+    waiting = tasks(b_s=0.001)
+    pause = threading.Event()
+    waiting[A] = LoadedTask(task=A, call=lambda x: pause.wait(0.02), close=lambda: None)
+    found = measure(JOB, waiting, {}, items=10, quota_cpus=0.5)
+    assert found[A].seconds_mean >= 0.02
+    assert found[B].seconds_mean >= 0.002
 
 
 def test_a_short_source_is_enough_and_an_empty_one_is_named() -> None:
