@@ -20,8 +20,8 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 
 from edgeray.errors import ClusterError, StageError, one_line
 from edgeray.network.manager import open_manager
-from edgeray.node.host import StageCounters, StageHost
-from edgeray.node.service import NodeService
+from edgeray.node.host import StageHost
+from edgeray.node.service import NodeService, StageEnd
 from edgeray.policy_names import policy_named
 from edgeray.profiler import ProfileStore
 from edgeray.scheduler.journal import Journal
@@ -144,10 +144,8 @@ class _SchedulerReports:
     def __init__(self) -> None:
         self._pending: Any = None
 
-    def stage_ended(
-        self, job: JobId, device: DeviceId, error: str | None, final: StageCounters | None
-    ) -> None:
-        ray.get(_scheduler().call.remote("stage_ended", job, device, error, final), timeout=CALL_TIMEOUT_S)
+    def stage_ended(self, job: JobId, device: DeviceId, end: StageEnd) -> None:
+        ray.get(_scheduler().call.remote("stage_ended", job, device, end), timeout=CALL_TIMEOUT_S)
 
     def telemetry(self, sample: DeviceSample) -> None:
         """Fire and forget, one under way at a time; a scheduler that is being restarted is waited for."""

@@ -93,7 +93,7 @@ class StageHost:
                 security=order.security.get(flow.flow),
                 max_items=FLOW_ITEMS,
                 max_bytes=FLOW_BYTES,
-                name=flow.flow,
+                name=f"{flow.flow} from {flow.peer}",
             )
         enter_stage_group()
         for out in order.plan.outflows:
@@ -103,7 +103,7 @@ class StageHost:
                 security=order.security.get(out.flow),
                 max_items=FLOW_ITEMS,
                 max_bytes=FLOW_BYTES,
-                name=out.flow,
+                name=f"{out.flow} to {out.peer}",
                 pacing_bps=out.rate_bps if order.self_paced else None,
             )
         self._stage = Stage(order.plan, tasks, order.code, self._senders, self._receivers)

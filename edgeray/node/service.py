@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeray.errors import StageError, one_line
+from edgeray.errors import FlowError, StageError, one_line
 from edgeray.network.manager import NetworkManager
 from edgeray.network.types import FlowRule
 from edgeray.node.code import TaskCode
@@ -41,12 +41,22 @@ class StageHandle(Protocol):
     def kill(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEnd:
+    """How a stage ended: error None when it finished or was stopped; peer_lost when a flow's other end went away.
+
+    final: its last counts, None when its process was gone.
+    """
+
+    error: str | None
+    peer_lost: bool
+    final: StageCounters | None
+
+
 class Reports(Protocol):
     """Where the node reports to; raises ConnectionError when the scheduler is gone for good."""
 
-    def stage_ended(
-        self, job: JobId, device: DeviceId, error: str | None, final: StageCounters | None
-    ) -> None: ...
+    def stage_ended(self, job: JobId, device: DeviceId, end: StageEnd) -> None: ...
     def telemetry(self, sample: DeviceSample) -> None: ...
 
 
@@ -123,25 +133,27 @@ class NodeService:
         handle.start()
         threading.Thread(target=self._watch, args=(job, handle), name=f"watch {job}", daemon=True).start()
 
-    def stop_stage(self, job: JobId, timeout_s: float = 10.0) -> StageCounters | None:
-        """End a stage: it gets timeout_s to close its tasks, then its process is killed. Its last counts, if any."""
+    def stop_stage(self, job: JobId, timeout_s: float = 10.0) -> StageEnd:
+        """End a stage: it gets timeout_s to close its tasks, then its process is killed."""
         handle = self._stages.get(job)
         if handle is None:
-            return None
+            return StageEnd(error=None, peer_lost=False, final=None)
+        error: str | None = None
+        peer_lost = False
         killer = threading.Timer(timeout_s, handle.kill)
         killer.daemon = True
         killer.start()
         try:
             handle.stop()
             handle.wait()
-        except Exception as error:
-            log.info("stage of %s ended while it was stopped: %s", job, error)
+        except Exception as raised:  # it broke before it was stopped
+            error, peer_lost = one_line(raised), _is_flow_error(raised)
         finally:
             killer.cancel()
             final = _last_counters(handle)
             handle.kill()
             self._forget(job)
-        return final
+        return StageEnd(error=error, peer_lost=peer_lost, final=final)
 
     def pace_stage(self, job: JobId, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None:
         handle = self._stages.get(job)
@@ -222,17 +234,18 @@ class NodeService:
 
     def _watch(self, job: JobId, handle: StageHandle) -> None:
         error: str | None = None
+        peer_lost = False
         kills = memory_kills()
         try:
             handle.wait()
         except Exception as raised:
-            error = self._told(raised, kills)
+            error, peer_lost = self._told(raised, kills), _is_flow_error(raised)
         if self._stages.get(job) is not handle:
             return  # it was stopped: whoever stopped it reports
         final = _last_counters(handle)
         handle.kill()
         self._forget(job)
-        self._reports.stage_ended(job, self._device, error, final)
+        self._reports.stage_ended(job, self._device, StageEnd(error=error, peer_lost=peer_lost, final=final))
 
     def _stage_counters(self) -> Sequence[tuple[JobId, StageCounters]]:
         rows = []
@@ -254,6 +267,11 @@ class NodeService:
     def _forget(self, job: JobId) -> None:
         with self._lock:
             self._stages.pop(job, None)
+
+
+def _is_flow_error(error: BaseException) -> bool:
+    """Whether a flow broke; Ray wraps what a remote call raised."""
+    return isinstance(error, FlowError) or isinstance(getattr(error, "cause", None), FlowError)
 
 
 def _last_counters(handle: StageHandle) -> StageCounters | None:

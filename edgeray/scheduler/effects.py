@@ -11,21 +11,23 @@ from policies.model import DeviceId, FlowId, JobId, TaskId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inflow:
-    """A flow that ends on this device: the consumer listens on port."""
+    """A flow that ends on this device: the consumer listens on port. peer: the producer's device."""
 
     flow: FlowId
     producer: TaskId
     consumer: TaskId
+    peer: DeviceId
     port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outflow:
-    """A flow that starts on this device: the producer's stage connects to address:port."""
+    """A flow that starts on this device: the producer's stage connects to address:port on device peer."""
 
     flow: FlowId
     producer: TaskId
     consumer: TaskId
+    peer: DeviceId
     address: str
     port: int
     rate_bps: float

@@ -55,11 +55,15 @@ class StageDeployed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageEnded(Event):
-    """A stage is gone: it finished (error None), was stopped (error None) or broke."""
+    """A stage is gone: it finished (error None), was stopped (error None) or broke.
+
+    peer_lost: it broke because a flow's other end went away: a consequence, whose cause may be told later.
+    """
 
     job: JobId
     device: DeviceId
     error: str | None
+    peer_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ class JobRecord:
 
     stages: devices that hold a stage, each True once the stage is deployed. network: the version of each
     device's rules that must be in force before the job starts. ending: the phase that STOPPING leads to.
+    blamed_on_peer: detail names a flow whose other end went away; a later reason may say why it did.
     """
 
     id: JobId
@@ -52,6 +53,7 @@ class JobRecord:
     reasons: tuple[str, ...] = ()
     ending: Phase = Phase.DONE
     detail: str = ""
+    blamed_on_peer: bool = False
     placed_s: float | None = None
     started_s: float | None = None
     ended_s: float | None = None
@@ -110,7 +112,13 @@ def _stage_plan(
         tasks=tuple(task.id for task in job.tasks if task.id in here),
         inputs={task: tuple(flow.producer for flow in job.inputs(task)) for task in sorted(here)},
         inflows=tuple(
-            Inflow(flow=f.id, producer=f.producer, consumer=f.consumer, port=record.ports[f.id])
+            Inflow(
+                flow=f.id,
+                producer=f.producer,
+                consumer=f.consumer,
+                peer=plan.placement[f.producer],
+                port=record.ports[f.id],
+            )
             for f in inflows
         ),
         outflows=tuple(
@@ -118,6 +126,7 @@ def _stage_plan(
                 flow=f.id,
                 producer=f.producer,
                 consumer=f.consumer,
+                peer=plan.placement[f.consumer],
                 address=addresses[plan.placement[f.consumer]],
                 port=record.ports[f.id],
                 rate_bps=plan.rates_bps[f.id],

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from edgeray.network.types import FlowRule
 from edgeray.node.code import TaskCode
-from edgeray.node.host import StageCounters, StageOrder
+from edgeray.node.host import StageOrder
 from edgeray.node.measure import SinkWindow
-from edgeray.node.service import NodeCounters
+from edgeray.node.service import NodeCounters, StageEnd
 from edgeray.profiler.measure import TaskMeasurement
 from policies.model import FlowId, Job, JobId, TaskId
 
@@ -20,7 +20,7 @@ class NodeHandle(Protocol):
     def apply_network(self, rules: Sequence[FlowRule]) -> None: ...
     def deploy(self, order: StageOrder, package: str | None) -> None: ...
     def start_stage(self, job: JobId) -> None: ...
-    def stop_stage(self, job: JobId) -> StageCounters | None: ...
+    def stop_stage(self, job: JobId) -> StageEnd: ...
     def pace_stage(
         self, job: JobId, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]
     ) -> None: ...

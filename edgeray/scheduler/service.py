@@ -16,9 +16,9 @@ from typing import Any
 from edgeray.dataplane.security import FlowSecurity, new_flow_security
 from edgeray.errors import BadInputError, one_line
 from edgeray.node.code import AppPackage
-from edgeray.node.host import StageCounters, StageOrder
+from edgeray.node.host import StageOrder
 from edgeray.node.measure import SinkWindow
-from edgeray.node.service import NodeCounters
+from edgeray.node.service import NodeCounters, StageEnd
 from edgeray.profiler import FleetProfiler, ProfileStore, TaskMeasurement, merge
 from edgeray.scheduler import events as ev
 from edgeray.scheduler.effects import (
@@ -215,13 +215,15 @@ class SchedulerService:
         self._heard_s[DeviceId(sample.device)] = self._clock()
         self._progress.add(sample)
 
-    def stage_ended(
-        self, job: JobId, device: DeviceId, error: str | None, final: StageCounters | None = None
-    ) -> None:
-        if final is not None:
-            self._progress.finish(job, final)
+    def stage_ended(self, job: JobId, device: DeviceId, end: StageEnd) -> None:
+        if end.final is not None:
+            self._progress.finish(job, end.final)
         self._keep_results(job, device)
-        self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=error))
+        self._post(
+            ev.StageEnded(
+                at_s=self._clock(), job=job, device=device, error=end.error, peer_lost=end.peer_lost
+            )
+        )
 
     def counters(self) -> dict[DeviceId, NodeCounters]:
         """Cumulative counters of every node, asked for at the same time."""
@@ -341,12 +343,10 @@ class SchedulerService:
 
     def _stop_stage(self, node: NodeHandle, device: DeviceId, job: JobId) -> None:
         try:
-            final = node.stop_stage(job)
-            if final is not None:
-                self._progress.finish(job, final)
-            self._keep_results(job, device)
-        finally:
-            self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=None))
+            end = node.stop_stage(job)
+        except Exception as error:  # the node is gone, and its stages with it
+            end = StageEnd(error=one_line(error), peer_lost=False, final=None)
+        self.stage_ended(job, device, end)
 
     def _profile_job(self, job: JobId) -> None:
         try:

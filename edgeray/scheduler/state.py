@@ -157,7 +157,8 @@ class SchedulerState:
         del record.stages[event.device]
         effects: list[Effect] = []
         if event.error is not None:
-            effects += self._end(record, Phase.FAILED, f"device {event.device}: {event.error}", event.at_s)
+            reason = f"device {event.device}: {event.error}"
+            effects += self._end(record, Phase.FAILED, reason, event.at_s, peer_lost=event.peer_lost)
         elif record.phase is Phase.DEPLOYING:
             effects += self._end(record, Phase.FAILED, f"device {event.device}: stage left early", event.at_s)
         if not record.stages and not record.phase.ended:
@@ -311,12 +312,21 @@ class SchedulerState:
 
     # Endings
 
-    def _end(self, record: JobRecord, ending: Phase, detail: str, at_s: float) -> list[Effect]:
-        """Bring a job down. The first reason stands; what follows from it does not hide it."""
+    def _end(
+        self, record: JobRecord, ending: Phase, detail: str, at_s: float, *, peer_lost: bool = False
+    ) -> list[Effect]:
+        """Bring a job down. The first reason stands, unless it only told of a peer that was gone."""
+        if (
+            record.phase is Phase.STOPPING
+            and record.blamed_on_peer
+            and not peer_lost
+            and ending is Phase.FAILED
+        ):
+            record.detail, record.blamed_on_peer = detail, False
         if record.phase.ended or record.phase is Phase.STOPPING:
             return [] if record.stages or record.phase.ended else self._release(record, at_s)
         record.ending = ending
-        record.detail = detail
+        record.detail, record.blamed_on_peer = detail, peer_lost
         if not record.stages:
             return self._release(record, at_s)
         record.phase = Phase.STOPPING

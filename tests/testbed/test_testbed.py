@@ -253,8 +253,10 @@ def test_two_clusters_stand_side_by_side_and_down_takes_its_own(
 
 
 UP = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, sys.argv[1])
 from test_testbed import make_cluster
 from edgeray import testbed

@@ -18,6 +18,7 @@ from policies.model import DeviceId, FlowId, JobId, TaskId
 
 S, A, B, D = TaskId("s"), TaskId("a"), TaskId("b"), TaskId("d")
 DEADLINE_S = 20.0
+E2 = DeviceId("e2")
 
 
 class Collect:
@@ -199,8 +200,18 @@ def test_two_stages_over_a_flow_there_and_back() -> None:
     near = stage_of(
         {S: numbers(80), D: sink},
         {D: (S, A)},
-        outflows=(Outflow(flow=there, producer=S, consumer=A, address="127.0.0.1", port=1, rate_bps=1),),
-        inflows=(Inflow(flow=back, producer=A, consumer=D, port=2),),
+        outflows=(
+            Outflow(
+                flow=there,
+                producer=S,
+                consumer=A,
+                address="127.0.0.1",
+                port=1,
+                rate_bps=1,
+                peer=E2,
+            ),
+        ),
+        inflows=(Inflow(flow=back, producer=A, consumer=D, peer=E2, port=2),),
         senders={there: sender_1},
         receivers={back: receiver_2},
         sinks=(D,),
@@ -209,8 +220,18 @@ def test_two_stages_over_a_flow_there_and_back() -> None:
     far = stage_of(
         {A: lambda x: -x},
         {A: (S,)},
-        inflows=(Inflow(flow=there, producer=S, consumer=A, port=1),),
-        outflows=(Outflow(flow=back, producer=A, consumer=D, address="127.0.0.1", port=2, rate_bps=1),),
+        inflows=(Inflow(flow=there, producer=S, consumer=A, peer=E2, port=1),),
+        outflows=(
+            Outflow(
+                flow=back,
+                producer=A,
+                consumer=D,
+                address="127.0.0.1",
+                port=2,
+                rate_bps=1,
+                peer=E2,
+            ),
+        ),
         senders={back: sender_2},
         receivers={there: receiver_1},
     )
@@ -227,13 +248,23 @@ def test_a_peer_that_is_cut_breaks_the_stage_by_name() -> None:
     near = stage_of(
         {S: numbers(10**9)},
         {},
-        outflows=(Outflow(flow=flow, producer=S, consumer=A, address="127.0.0.1", port=1, rate_bps=1),),
+        outflows=(
+            Outflow(
+                flow=flow,
+                producer=S,
+                consumer=A,
+                address="127.0.0.1",
+                port=1,
+                rate_bps=1,
+                peer=E2,
+            ),
+        ),
         senders={flow: sender},
     )
     far = stage_of(
         {A: Collect()},
         {A: (S,)},
-        inflows=(Inflow(flow=flow, producer=S, consumer=A, port=1),),
+        inflows=(Inflow(flow=flow, producer=S, consumer=A, peer=E2, port=1),),
         receivers={flow: receiver},
         sinks=(A,),
     )
@@ -252,7 +283,17 @@ def test_stop_is_prompt_while_everything_is_blocked() -> None:
     near = stage_of(
         {S: lambda: iter(lambda: b"x" * 1000, None)},
         {},
-        outflows=(Outflow(flow=flow, producer=S, consumer=A, address="127.0.0.1", port=1, rate_bps=1),),
+        outflows=(
+            Outflow(
+                flow=flow,
+                producer=S,
+                consumer=A,
+                address="127.0.0.1",
+                port=1,
+                rate_bps=1,
+                peer=E2,
+            ),
+        ),
         senders={flow: sender},
     )
     near.start()

@@ -177,6 +177,17 @@ def test_a_broken_stage_fails_the_job_by_name_and_stops_the_rest() -> None:
     assert all(not e.rules for e in effects if isinstance(e, ApplyNetwork))
 
 
+def test_why_a_peer_went_away_replaces_that_it_did() -> None:
+    """The flow breaks in milliseconds; that its other end was killed is known a little later."""
+    state = new_state()
+    run_to_running(state)
+    job = JobId("j")
+    state.handle(ev.StageEnded(at_s=5, job=job, device=E2, error="flow a->b from e1 broke", peer_lost=True))
+    state.handle(ev.StageEnded(at_s=6, job=job, device=E1, error="the stage died"))
+    assert state.jobs[job].detail == "device e1: the stage died"
+    assert state.jobs[job].phase is Phase.FAILED
+
+
 def test_a_lost_device_fails_its_jobs_and_is_not_waited_for() -> None:
     state = new_state()
     run_to_running(state)
