@@ -39,7 +39,8 @@ check: $(STAMP)  ## style, types and the import contract
 	@$(BIN)/lint-imports
 
 bench: tools assets  ## print what the data plane and the planners reach
-	@set -e; for file in tests/benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	@set -e; for file in tests/benchmarks/[!_]*.py; do echo "== $$file"; \
+		$(BIN)/python -m tests.benchmarks.$$(basename "$$file" .py); done
 
 setup: $(STAMP)  ## install into .venv
 

@@ -1,6 +1,6 @@
 """EdgeRay's flow against raw pyzmq PUSH/PULL, in the same setting, in one run.
 
-    python tests/benchmarks/dataplane.py [--rounds N] [--json FILE] [--check]
+    python -m tests.benchmarks.dataplane [--rounds N] [--json FILE] [--check]
 
 Two processes in two network namespaces joined by a veth pair (root; made and removed here), else on
 loopback. Both send the same bytes object again and again. Raw pyzmq is what one would write by hand: one

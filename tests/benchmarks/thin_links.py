@@ -1,6 +1,6 @@
 """Several camera jobs that arrive over time on thin links: policies side by side on the testbed, in one run.
 
-    python tests/benchmarks/thin_links.py [--seconds 20] [--json]
+    python -m tests.benchmarks.thin_links [--seconds 20] [--json]
 
 Brings cluster/testbed/thin.yaml up (links of 1 to 10 Mbit/s), runs four attribute jobs whose cameras stand on
 three devices, with raw frames and then with JPEG frames, under LR, BR, TP, OTFS, OTFA and joint, and takes it
