@@ -247,6 +247,7 @@ def _raylet(layout: Layout, state: ClusterState, id: str) -> raylets.Raylet:
             device_file=Path(device.device_file),
             stage_groups=cgroups.procs_files(device.stage_cgroups),
             output_root=Path(device.output_root),
+            temp_dir=device.temp_dir,
             token=Path(state.token_path),
             tag=state.tag,
             marked=loopback,

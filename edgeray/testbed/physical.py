@@ -200,6 +200,7 @@ def _raylet(file: DeviceFile, state: ClusterState, device: DeviceState) -> rayle
         device_file=Path(device.device_file),
         stage_groups=(),
         output_root=Path(device.output_root),
+        temp_dir=device.temp_dir,
         token=Path(state.token_path),
         tag=state.tag,
         marked=True,

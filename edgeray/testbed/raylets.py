@@ -124,6 +124,7 @@ def raylet_environment(
     device_file: Path,
     stage_groups: Sequence[str],
     output_root: Path,
+    temp_dir: str,
     token: Path,
     tag: str,
     marked: bool,
@@ -131,9 +132,11 @@ def raylet_environment(
     """What the raylet and all its workers inherit: ours without any of the caller's RAY_ settings.
 
     marked: no namespace tells the processes from others, so `down` must know them by the tag they carry.
+    temp_dir: where they put temporary files too, so that those go with the cluster.
     """
     return {
         **clean_environment(),
+        "TMPDIR": temp_dir,
         **ENVIRONMENT,
         **auth_environment(token),
         **({"EDGERAY_TAG": tag} if marked else {}),
