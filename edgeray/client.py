@@ -142,13 +142,6 @@ def _connect(working_dir: Path | None) -> str | None:
     return str(uri) if uri else None
 
 
-def disconnect() -> None:
-    import ray
-
-    if ray.is_initialized():
-        ray.shutdown()
-
-
 def require_known(policy: str) -> None:
     """Raises BadInputError for a policy name that nobody offers."""
     from edgeray.policy_names import policy_named

@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 OUT_QUEUE_ITEMS = 2
 RECEIVE_TIMEOUT_S = 0.2
-JOIN_TIMEOUT_S = 5.0
 
 
 class Sender(Protocol):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeray.errors import EdgeRayError
+from edgeray.network.probe import capabilities
 from edgeray.testbed import cgroups, cleanup, modes
 from edgeray.testbed import state as states
-from edgeray.testbed.command import run
 
 PYTHON_VERSIONS = ((3, 10), (3, 13))
 RAY_VERSIONS = ((2, 55), (2, 999))
@@ -101,18 +101,11 @@ def _user_namespaces() -> Check:
 
 
 def _shaping() -> Check:
-    """Try an HTB class and a u32 filter on a veth of a namespace that ends with the command."""
-    command = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
-    script = (
-        "ip link add er0 type veth peer name er1 && tc qdisc add dev er0 root handle 1: htb"
-        " && tc class add dev er0 parent 1: classid 1:1 htb rate 1mbit"
-        " && tc filter add dev er0 parent 1: protocol ip u32 match ip dport 5000 0xffff flowid 1:1"
-    )
-    try:
-        run([*command, "sh", "-c", script], what="try to shape")
-    except EdgeRayError as error:
-        detail = str(error).splitlines()[0]
-        remedy = "load sch_htb and cls_u32 (modprobe); until then senders pace themselves"
+    """What the network manager needs of the kernel, tried in a namespace that ends with the trial."""
+    found = capabilities()
+    if not found.shaping:
+        detail = "; ".join(f"no {name}: {reason}" for name, reason in sorted(found.reasons.items()))
+        remedy = "run as root, and load sch_htb and cls_u32 (modprobe); until then senders pace themselves"
         return Check(name="link shaping", ok=False, detail=detail, remedy=remedy)
     return Check(name="link shaping", ok=True, detail="HTB and u32 work")
 

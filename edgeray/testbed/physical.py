@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgeray.errors import BadInputError, TestbedError
-from edgeray.network.types import DeviceNetwork, LinkPort
+from edgeray.errors import BadInputError
+from edgeray.network.discover import discover_ports
+from edgeray.network.types import DeviceNetwork
 from edgeray.testbed import cleanup, description, device_file, raylets
 from edgeray.testbed import state as states
 from edgeray.testbed.command import run
@@ -94,31 +95,17 @@ def identify(cluster: Description, own: frozenset[str], *, device: str | None, t
 
 
 def make_device_file(
-    cluster: Description, id: DeviceId, *, interface_to: Callable[[str], str], takeover: bool
+    cluster: Description, id: DeviceId, *, network: DeviceNetwork, takeover: bool
 ) -> DeviceFile:
-    """The device file of id; interface_to tells the interface that leads to an address."""
+    """The device file of id, whose ports are network's."""
     device = cluster.network.devices[id]
-    ports = []
-    for link_id, link in sorted(cluster.network.links.items()):
-        if id in link.ends:
-            peer = link.ends[1] if link.ends[0] == id else link.ends[0]
-            address = cluster.addresses[peer]
-            ports.append(
-                LinkPort(
-                    link=link_id,
-                    interface=interface_to(address),
-                    peer=peer,
-                    peer_address=address,
-                    capacity_bps=link.capacity_bps,
-                )
-            )
     return DeviceFile(
         type=device.type,
         cpus=device.cpus,
         memory_bytes=device.memory_bytes,
         enforcement_hint="tc",
         takeover=takeover,
-        network=DeviceNetwork(device=id, address=cluster.addresses[id], ports=tuple(ports)),
+        network=network,
     )
 
 
@@ -127,20 +114,6 @@ def own_addresses() -> frozenset[str]:
     links = json.loads(run(["ip", "-json", "-4", "address"], what="list this machine's addresses") or "[]")
     found = (info["local"] for link in links for info in link.get("addr_info", ()))
     return frozenset(address for address in found if not address.startswith("127."))
-
-
-def interface_to(address: str) -> str:
-    """The interface by which this machine reaches address. Raises BadInputError when there is no route."""
-    try:
-        routes = json.loads(
-            run(["ip", "-json", "route", "get", address], what=f"look up the route to {address}")
-        )
-        return str(routes[0]["dev"])
-    except (TestbedError, ValueError, KeyError, IndexError) as error:
-        raise BadInputError(
-            f"this machine has no route to the neighbour at {address}: {error}\n"
-            "  remedy:   connect it, or correct the address or the link in the cluster file"
-        ) from error
 
 
 def _start(
@@ -184,7 +157,12 @@ def _start(
     states.write(state)
     cleanup.make_temp_dir(tag)
     _write_token(token)
-    file = make_device_file(cluster, id, interface_to=interface_to, takeover=takeover)
+    file = make_device_file(
+        cluster,
+        id,
+        network=discover_ports(cluster.addresses, cluster.network.links, id),
+        takeover=takeover,
+    )
     device_file.write(Path(device.device_file), file)
     Path(device.output_root).mkdir(parents=True, exist_ok=True)
     raylets.start([_raylet(file, state, device)], progress=progress)

@@ -14,7 +14,6 @@ from typing import Any
 from edgeray.errors import TestbedError
 
 STATE_VERSION = 1
-MODES = ("root", "userns", "loopback", "physical", "joined")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,6 @@ from scipy.sparse.csgraph import dijkstra
 from policies.flows.graph import LOCAL, Floats, Graph, Ints, Route
 from policies.placement.demand import ANYWHERE, Demand
 
-NOWHERE = -9999
-"""scipy's predecessor of what cannot be reached, and of the start."""
 HOP = 1e-15
 """A hop's own price, so that of routes that cost nothing the shortest is taken."""
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from edgeray.errors import BadInputError, ClusterError, TestbedError
-from edgeray.network.types import DeviceNetwork
+from edgeray.network.types import DeviceNetwork, LinkPort
 from edgeray.testbed import cleanup, description, device_file, doctor, modes, physical, state
 from edgeray.testbed.description import Description
 from edgeray.testbed.device_file import DeviceFile
 from edgeray.testbed.entry import device_command, head_command, head_environment
 from edgeray.testbed.raylets import start_argv
 from edgeray.testbed.state import ClusterState, DeviceState
-from policies.model import Device, DeviceId, Link, Network
+from policies.model import Device, DeviceId, Link, Network, link_id
 
 
 @pytest.fixture(autouse=True)
@@ -121,9 +121,21 @@ def test_tags_differ_by_folder_and_stay_the_same() -> None:
 
 
 def test_device_file_survives_writing_and_reading(tmp_path: Path) -> None:
-    file = physical.make_device_file(
-        real_cluster(), DeviceId("e2"), interface_to=lambda address: f"wlan{address[-1]}", takeover=True
+    network = DeviceNetwork(
+        device=DeviceId("e2"),
+        address="192.168.7.2",
+        ports=tuple(
+            LinkPort(
+                link=link_id(DeviceId("e2"), DeviceId(peer)),
+                interface=f"wlan{peer[1]}",
+                peer=DeviceId(peer),
+                peer_address=f"192.168.7.{peer[1]}",
+                capacity_bps=1e6,
+            )
+            for peer in ("e1", "e3")
+        ),
     )
+    file = physical.make_device_file(real_cluster(), DeviceId("e2"), network=network, takeover=True)
     device_file.write(tmp_path / "d/e2.json", file)
     assert device_file.read(tmp_path / "d/e2.json") == file
     assert [(port.link, port.interface, port.peer, port.peer_address) for port in file.network.ports] == [
