@@ -39,6 +39,7 @@ class StagePlan:
 
     local: (producer, consumer) pairs inside the stage. inputs: each task's producers, in argument order.
     depth_items: how many items may wait at each input, enough for the slowest parallel branch.
+    due_s: of a one-shot job, when each task is to begin, in seconds from the job's start; None for a stream.
     """
 
     job: JobId
@@ -50,6 +51,7 @@ class StagePlan:
     sinks: tuple[TaskId, ...]
     depth_items: int
     granted_per_s: float | None
+    due_s: Mapping[TaskId, float] | None = None
 
 
 class Effect:
@@ -92,6 +94,15 @@ class PaceStage(Effect):
     job: JobId
     granted_per_s: float | None
     rates_bps: Mapping[FlowId, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTransfer(Effect):
+    """The links of a one-shot job's flow are free: device may send it."""
+
+    device: DeviceId
+    job: JobId
+    flow: FlowId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

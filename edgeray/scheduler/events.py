@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.model import DeviceId, JobId, Profile, Workload
+from policies.model import DeviceId, FlowId, JobId, LinkId, Profile, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,30 @@ class StageEnded(Event):
     device: DeviceId
     error: str | None
     peer_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferReady(Event):
+    """A one-shot job's flow has its data, and waits for the links of its route."""
+
+    job: JobId
+    flow: FlowId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferDone(Event):
+    """All of it has arrived."""
+
+    job: JobId
+    flow: FlowId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkChanged(Event):
+    """A link has another capacity from now on."""
+
+    link: LinkId
+    capacity_bps: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,9 @@ def _stage_plan(
         sinks=tuple(task.id for task in job.tasks if task.id in here and task.id not in feeding),
         depth_items=join_depth(job, crossing),
         granted_per_s=plan.granted_per_s,
+        due_s=None
+        if plan.timetable is None
+        else {task.id: plan.timetable.tasks[task.id][0] for task in job.tasks if task.id in here},
     )
 
 

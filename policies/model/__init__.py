@@ -1,9 +1,9 @@
 """The types that every policy and the runtime share."""
 
 from policies.model.ids import DeviceId, FlowId, JobId, LinkId, TaskId
-from policies.model.job import Flow, Job, Profile, Task, Workload
+from policies.model.job import Flow, Job, Mode, Profile, Task, Workload
 from policies.model.network import Device, Link, Network, link_id
-from policies.model.plan import Decision, Infeasible, Plan, Policy, RunningJob, Snapshot
+from policies.model.plan import Decision, Infeasible, Plan, Policy, RunningJob, Snapshot, Timetable
 
 __all__ = [
     "Decision",
@@ -16,6 +16,7 @@ __all__ = [
     "JobId",
     "Link",
     "LinkId",
+    "Mode",
     "Network",
     "Plan",
     "Policy",
@@ -24,6 +25,7 @@ __all__ = [
     "Snapshot",
     "Task",
     "TaskId",
+    "Timetable",
     "Workload",
     "link_id",
 ]

@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from policies.model.ids import DeviceId, FlowId, JobId, TaskId
 from policies.model.network import Device
+
+Mode = Literal["stream", "once"]
+"""stream: every task runs once per item, as many items a second as can be. once: each task runs once, as soon
+as can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,12 +18,14 @@ class Task:
 
     memory_bytes: R_i, held while the job runs. device: where it must run (a source's camera), or None.
     work_flop: declared work per item C_i, or None when only a profile says how long it takes.
+    seconds: declared time per item by device type; then it runs on these types only.
     """
 
     id: TaskId
     memory_bytes: float = 0.0
     device: DeviceId | None = None
     work_flop: float | None = None
+    seconds: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +43,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A DAG. Tasks stand in topological order, ties by id; a task with no inputs is a source, and is pinned.
+    """A DAG. Tasks stand in topological order, ties by id; a task with no inputs is a source.
 
-    items_per_s: the slowest source's own rate, which caps the job's throughput; None when unlimited.
+    A stream's sources are pinned. items_per_s: the slowest source's own rate, which caps the job's throughput;
+    None when unlimited.
     """
 
     id: JobId
@@ -46,6 +54,7 @@ class Job:
     flows: tuple[Flow, ...]
     items_per_s: float | None = None
     kind: str = "dataflow"
+    mode: Mode = "stream"
 
     @property
     def sources(self) -> tuple[Task, ...]:
@@ -79,7 +88,9 @@ class Workload:
     profile: Profile | None = None
 
     def seconds(self, task: Task, device: Device) -> float:
-        """Seconds per item of task on device: declared C_i / PS_u, else the profile; inf if neither is known."""
+        """Seconds per item of task on device: declared, or declared C_i / PS_u, or profiled; inf if unknown."""
+        if task.seconds is not None:
+            return task.seconds.get(device.type, float("inf"))
         if task.work_flop == 0:
             return 0.0
         if task.work_flop is not None and device.speed_flop_per_s > 0:
@@ -107,3 +118,13 @@ class Workload:
         if task.memory_bytes or self.profile is None:
             return task.memory_bytes
         return self.profile.peak_memory_bytes.get(task.id, 0.0)
+
+    def held_bytes(self, placement: Mapping[TaskId, DeviceId]) -> dict[DeviceId, float]:
+        """Memory that the job holds of each device. A stream's tasks hold theirs together; a one-shot job
+        computes one task at a time on a device, so there it is the largest."""
+        held: dict[DeviceId, float] = {}
+        for task in self.job.tasks:
+            device, needed = placement[task.id], self.memory_bytes(task)
+            before = held.get(device, 0.0)
+            held[device] = max(before, needed) if self.job.mode == "once" else before + needed
+        return held

@@ -10,6 +10,22 @@ from policies.model.network import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Timetable:
+    """When a one-shot job's tasks and transfers begin and end, in seconds from the job's start.
+
+    transfers: of the flows that cross devices. A device computes one task at a time; a transfer has all links of
+    its route to itself. makespan_s: when the last task ends. bound_s: no schedule is shorter.
+    contention_free_s: the makespan if transfers never waited for each other, as HEFT and its kin reckon.
+    """
+
+    tasks: Mapping[TaskId, tuple[float, float]]
+    transfers: Mapping[FlowId, tuple[float, float]]
+    makespan_s: float
+    bound_s: float
+    contention_free_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Where each task of one job runs, which way each flow goes, and how fast.
 
@@ -17,6 +33,7 @@ class Plan:
     rates_bps: granted bits/s of every flow that crosses a link. throughput_per_s: predicted items/s.
     bottleneck: what binds it, e.g. "device e1", "link e2-e4", "source camera", "granted".
     granted_per_s: items/s the sources are paced to, or None when the policy grants no job rate.
+    timetable: of a one-shot job; then throughput_per_s is 1 / makespan, and rates hold while a transfer runs.
     """
 
     job: JobId
@@ -27,6 +44,7 @@ class Plan:
     throughput_per_s: float
     bottleneck: str
     granted_per_s: float | None = None
+    timetable: Timetable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

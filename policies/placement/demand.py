@@ -114,8 +114,11 @@ def demand(workload: Workload, hardware: Hardware) -> Demand:
 
 def _task_seconds(task: Task, profile: Profile | None, hardware: Hardware) -> Floats:
     """Workload.seconds on every device, by columns of numpy instead of by calls."""
-    if task.work_flop == 0:
+    if task.work_flop == 0 and task.seconds is None:
         return np.zeros(len(hardware.speeds))
+    if task.seconds is not None:
+        declared = np.array([task.seconds.get(kind, np.inf) for kind in hardware.types])
+        return declared[hardware.type_of]
     measured = profile.seconds if profile is not None else {}
     by_type = np.array([measured.get((task.id, kind), np.inf) for kind in hardware.types])
     seconds: Floats = by_type[hardware.type_of]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -78,7 +78,11 @@ class State:
         return state
 
     def demand(self, workload: Workload) -> Demand:
-        return demand(workload, self.hardware)
+        asked = demand(workload, self.hardware)
+        if workload.job.mode == "stream":
+            return asked
+        problem = f"it runs once (`mode: once`), and {self.policy} places streams"
+        return replace(asked, problems=(*asked.problems, problem))
 
     def _resume(self, running: RunningJob) -> None:
         plan, job = running.plan, running.workload.job
