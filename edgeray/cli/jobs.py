@@ -1,4 +1,4 @@
-"""profile, plan, submit, jobs, logs, stop, schema: applications and what becomes of them."""
+"""profile, submit, jobs, logs, stop, schema: applications and what becomes of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from edgeray.cli.console import bps_text, bytes_text, print_json, say, seconds_text, stderr, stdout
+from edgeray.cli.console import bytes_text, print_json, say, seconds_text, stderr, stdout
 from edgeray.cli.enter import be_on_head
 from edgeray.errors import BadInputError, EdgeRayError
 
@@ -26,7 +26,7 @@ PolicyName = Annotated[
 
 
 def add_commands(app: typer.Typer) -> None:
-    for command in (profile, plan, submit, stop, logs, schema):
+    for command in (profile, submit, stop, logs, schema):
         app.command()(command)
     app.command(name="jobs")(list_jobs)
 
@@ -78,65 +78,6 @@ def profile_table(app: str, tasks: list[Any], by_type: dict[str, Any]) -> Table:
             bytes_text(max((m.memory_bytes for m in known), default=None)),
         )
     return table
-
-
-def plan(
-    job_files: Annotated[
-        list[Path], typer.Argument(metavar="JOB...", help="Job files or folders, in order of arrival.")
-    ],
-    policy: PolicyName = "joint",
-    cluster: Annotated[
-        Path | None, typer.Option(help="Cluster file; else that of the cluster that is up.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Decide where tasks run, which way flows go and how fast, without running anything.
-
-    Exits with 1 when a job cannot be placed.
-    """
-    from edgeray.planning import decide, decision_json
-    from edgeray.profiler import ProfileStore
-    from edgeray.spec import load_app, load_cluster
-    from edgeray.testbed import require_current
-
-    loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
-    try:
-        decision, workloads = decide([load_app(path) for path in job_files], loaded, policy, ProfileStore())
-    except ValueError as error:
-        raise BadInputError(f"--policy {policy}: {error}") from error
-    answer = decision_json(policy, decision, workloads)
-    if as_json:
-        print_json(answer)
-    else:
-        _print_plan(answer)
-    if not answer["feasible"]:
-        raise typer.Exit(1)
-
-
-def _print_plan(answer: dict[str, Any]) -> None:
-    for job in answer["jobs"]:
-        table = Table(
-            title=f"{job['name']} by {answer['policy']}: {job['throughput_per_s']:.4g} items/s, "
-            f"bound by {job['bottleneck']}",
-            title_justify="left",
-        )
-        for column in ("device", "tasks"):
-            table.add_column(column)
-        for device in sorted(set(job["placement"].values())):
-            table.add_row(device, ", ".join(t for t, d in job["placement"].items() if d == device))
-        stdout.print(table)
-        flows = Table("flow", "route", "rate", "per item")
-        for flow in job["flows"]:
-            flows.add_row(
-                f"{flow['from']} → {flow['to']}",
-                " → ".join(flow["route"]),
-                bps_text(flow["rate_bps"]),
-                bytes_text(flow["item_bytes"]),
-            )
-        if job["flows"]:
-            stdout.print(flows)
-    for reason in answer["reasons"]:
-        stdout.print(f"cannot be placed: {reason}", markup=False)
 
 
 def submit(

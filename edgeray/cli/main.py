@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edgeray import __version__
-from edgeray.cli import cluster, compare, jobs
+from edgeray.cli import cluster, compare, jobs, plan
 from edgeray.cli.console import stderr
 from edgeray.errors import EdgeRayError
 
@@ -43,6 +43,7 @@ def _root(
 
 
 cluster.add_commands(app)
+plan.add_commands(app)
 jobs.add_commands(app)
 compare.add_commands(app)
 
