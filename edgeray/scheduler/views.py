@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeray.scheduler.jobs import JobRecord
-from policies.model import JobId, Plan, Workload
+from policies.model import Flow, JobId, Mode, Plan, Timetable, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """One job as `edgeray jobs` shows it. items: that left the sinks so far; rate_per_s: in the last seconds."""
+    """One job as `edgeray jobs` shows it. items: that left the sinks so far; rate_per_s: in the last seconds.
+
+    tasks_done, makespan_s: of one-shot jobs; makespan_s was measured, from the job's start until its last task's
+    end, and is None until then (the planned one is in the plan).
+    """
 
     job: str
     app: str
@@ -31,6 +35,10 @@ class JobView:
     latency_p50_s: float | None
     latency_p95_s: float | None
     results: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    mode: Mode = "stream"
+    tasks_done: int = 0
+    tasks_total: int = 0
+    makespan_s: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -54,25 +62,49 @@ class DeviceView:
 
 
 def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
-    """One job of `edgeray plan --json`: the file contract's shape, and what each flow carries per item."""
-    sizes = {flow.id: workload.size_bytes(flow) for flow in workload.job.flows}
-    return {
+    """One job of `edgeray plan --json`: the file contract's shape, and what each flow carries per item.
+
+    Of a one-shot job also when each task and transfer begins and ends, in seconds from the job's start.
+    """
+    flows = {flow.id: flow for flow in workload.job.flows}
+    told = {
         "name": plan.job,
         "placement": dict(plan.placement),
         "flows": [
-            {
-                "from": flow.split("->")[0],
-                "to": flow.split("->")[1],
-                "route": list(route),
-                "rate_bps": plan.rates_bps.get(flow),
-                "item_bytes": sizes[flow],
-            }
-            for flow, route in plan.routes.items()
-            if len(route) > 1
+            _flow_json(plan, flows[id], workload) for id, route in plan.routes.items() if len(route) > 1
         ],
         "throughput_per_s": plan.throughput_per_s,
         "bottleneck": plan.bottleneck,
         "granted_per_s": plan.granted_per_s,
+    }
+    return told if plan.timetable is None else told | _timetable_json(plan, plan.timetable, workload)
+
+
+def _flow_json(plan: Plan, flow: Flow, workload: Workload) -> dict[str, Any]:
+    told = {
+        "from": flow.producer,
+        "to": flow.consumer,
+        "route": list(plan.routes[flow.id]),
+        "rate_bps": plan.rates_bps.get(flow.id),
+        "item_bytes": workload.size_bytes(flow),
+    }
+    if plan.timetable is None:
+        return told
+    start_s, end_s = plan.timetable.transfers[flow.id]
+    return told | {"start_s": start_s, "end_s": end_s}
+
+
+def _timetable_json(plan: Plan, timetable: Timetable, workload: Workload) -> dict[str, Any]:
+    rows = [(task.id, *timetable.tasks[task.id]) for task in workload.job.tasks]
+    return {
+        "mode": workload.job.mode,
+        "makespan_s": timetable.makespan_s,
+        "bound_s": timetable.bound_s,
+        "contention_free_s": timetable.contention_free_s,
+        "tasks": [
+            {"task": task, "device": plan.placement[task], "start_s": start_s, "end_s": end_s}
+            for task, start_s, end_s in rows
+        ],
     }
 
 
@@ -95,6 +127,10 @@ def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: 
         latency_p50_s=progress.get("latency_p50_s"),
         latency_p95_s=progress.get("latency_p95_s"),
         results=results,
+        mode=record.workload.job.mode,
+        tasks_done=progress.get("tasks_done", 0),
+        tasks_total=len(record.workload.job.tasks),
+        makespan_s=progress.get("makespan_s"),
     )
 
 
