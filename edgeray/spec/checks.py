@@ -20,6 +20,8 @@ def check_job_on_cluster(app: App, cluster: Cluster) -> None:
             )
     for task in app.job.tasks:
         _check_fits(app, cluster, task)
+    if app.job.mode == "once":
+        return  # a device computes one of its tasks at a time, so only the largest counts
     _check_pinned_together(app, cluster)
     needed = sum(task.memory_bytes for task in app.job.tasks)
     total = sum(device.memory_bytes for device in devices.values())
@@ -46,9 +48,10 @@ def check_runnable(app: App) -> None:
 
 
 def _check_fits(app: App, cluster: Cluster, task: Task) -> None:
-    largest = _device_for(task, cluster)
+    able = _able_devices(app, cluster, task)
+    largest = max(able, key=lambda device: device.memory_bytes)
     if task.memory_bytes > largest.memory_bytes:
-        whose = "its device" if task.device is not None else "the largest device"
+        whose = "its device" if task.device is not None else "the largest device that can run it"
         raise app.error(
             ("tasks", task.id, "memory"),
             f"task '{task.id}' needs {format_bytes(task.memory_bytes)} of memory; {whose} "
@@ -58,10 +61,22 @@ def _check_fits(app: App, cluster: Cluster, task: Task) -> None:
         )
 
 
-def _device_for(task: Task, cluster: Cluster) -> Device:
-    if task.device is not None:
-        return cluster.network.devices[task.device]
-    return max(cluster.network.devices.values(), key=lambda device: device.memory_bytes)
+def _able_devices(app: App, cluster: Cluster, task: Task) -> list[Device]:
+    """Where the task may run: its device or any, of the types that it declares seconds for. Never empty."""
+    devices = cluster.network.devices
+    allowed = list(devices.values()) if task.device is None else [devices[task.device]]
+    able = [device for device in allowed if task.seconds is None or device.type in task.seconds]
+    if not able:
+        types = sorted({device.type for device in allowed})
+        whose = "no device has one" if task.device is None else f"its device '{task.device}' is none"
+        raise app.error(
+            ("tasks", task.id, "seconds"),
+            f"task '{task.id}' declares seconds for the device types {listed(sorted(task.seconds or {}))}; "
+            f"{whose} of these types in cluster '{cluster.name}' ({cluster.file})",
+            expected=f"seconds for one of {listed(types)}",
+            remedy="declare its seconds on one of these types, or its `work` instead",
+        )
+    return able
 
 
 def _check_pinned_together(app: App, cluster: Cluster) -> None:

@@ -81,8 +81,9 @@ def _name(document: Document, form: JobForm) -> JobId:
 def _check_tasks(document: Document, form: JobForm) -> None:
     for task, task_form in form.tasks.items():
         _check_inputs(document, form, task)
-        if task_form.inputs:
-            _check_consumer(document, task, task_form)
+        _check_pace(document, form, task)
+        if task_form.inputs or form.mode == "once":
+            _check_cost(document, task, task_form)
         elif task_form.run is not None and task_form.device is None:
             raise document.error(
                 ("tasks", task),
@@ -126,21 +127,27 @@ def _check_inputs(document: Document, form: JobForm, task: str) -> None:
             )
 
 
-def _check_consumer(document: Document, task: str, task_form: TaskForm) -> None:
+def _check_pace(document: Document, form: JobForm, task: str) -> None:
+    task_form = form.tasks[task]
     for key in ("items_per_s", "overflow"):
-        if getattr(task_form, key) is not None:
-            raise document.error(
-                ("tasks", task, key),
-                f"task '{task}' has `{key}`, but it has inputs",
-                expected=f"`{key}` only on sources (tasks with no inputs)",
-                remedy="move it to the source",
-            )
-    if task_form.run is None and task_form.work is None:
+        if getattr(task_form, key) is None or (form.mode == "stream" and not task_form.inputs):
+            continue
+        once = form.mode == "once"
+        raise document.error(
+            ("tasks", task, key),
+            f"task '{task}' has `{key}`, but " + ("the job runs once" if once else "it has inputs"),
+            expected=f"`{key}` only on {'streams' if once else 'sources (tasks with no inputs)'}",
+            remedy="remove it, or write `mode: stream`" if once else "move it to the source",
+        )
+
+
+def _check_cost(document: Document, task: str, task_form: TaskForm) -> None:
+    if task_form.run is None and task_form.work is None and task_form.seconds is None:
         raise document.error(
             ("tasks", task),
-            f"task '{task}' has neither `work` nor `run`",
-            expected="declared work per item, or code to measure it",
-            remedy="add `work: ...` or `run: module:callable`",
+            f"task '{task}' has neither `work` nor `seconds` nor `run`",
+            expected="declared work or time per item, or code to measure it",
+            remedy="add `work: ...`, `seconds: {TYPE: ...}` or `run: module:callable`",
         )
 
 
@@ -182,6 +189,7 @@ def _app(document: Document, form: JobForm, name: JobId, order: tuple[str, ...],
         ),
         items_per_s=min(paces, default=None),
         kind=form.kind,
+        mode=form.mode,
     )
     return App(
         job=job,
@@ -196,15 +204,17 @@ def _app(document: Document, form: JobForm, name: JobId, order: tuple[str, ...],
 
 def _task(task: str, form: TaskForm) -> Task:
     # A source that is only declared has no code, so it does no work.
-    work = 0.0 if form.work is None and form.run is None else form.work
+    declares_none = form.work is None and form.seconds is None and form.run is None
     return Task(
         id=TaskId(task),
         memory_bytes=form.memory or 0.0,
         device=None if form.device is None else DeviceId(form.device),
-        work_flop=work,
+        work_flop=0.0 if declares_none else form.work,
+        seconds=form.seconds,
     )
 
 
 def _lacks_numbers(form: TaskForm) -> bool:
     has_code = form.run is not None
-    return (has_code and (form.work is None or form.memory is None)) or None in form.inputs.values()
+    is_timed = form.work is not None or form.seconds is not None
+    return (has_code and not (is_timed and form.memory is not None)) or None in form.inputs.values()

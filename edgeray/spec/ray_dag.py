@@ -12,10 +12,10 @@ from edgeray.spec.ray_binding import ArgumentError, split_arguments
 from edgeray.spec.ray_code import check_importable, common_folder, place_of, source_file
 from edgeray.spec.ray_options import TaskOptions, read_options
 from edgeray.spec.schema import ID_RULE, is_id
-from policies.model import Flow, Job, JobId, Task, TaskId
+from policies.model import Flow, Job, JobId, Mode, Task, TaskId
 
 
-def app_from_ray_dag(node: Any, name: str | None = None) -> App:
+def app_from_ray_dag(node: Any, name: str | None = None, mode: Mode = "stream") -> App:
     """The application that a Ray DAG describes; node is its last task, or a MultiOutputNode of several.
 
     Each bound node becomes a task, as if it stood in a job file:
@@ -30,7 +30,8 @@ def app_from_ray_dag(node: Any, name: str | None = None) -> App:
         boxes = Detector.options(memory=500_000_000).bind(threshold=0.5).detect.bind(frames)
         app = app_from_ray_dag(boxes, name="people")
 
-    A task that is bound to no other task is a source: its call returns an iterator. Other tasks take the
+    A task that is bound to no other task is a source: its call returns an iterator, and it names its device. With
+    mode="once" each task runs once: a source's call returns its one item, and may run anywhere. Other tasks take the
     bound tasks' items as their first arguments; what else is bound becomes `args`, which a class takes in its
     constructor (once per process). Options of a function or class say the rest, per task:
 
@@ -51,8 +52,8 @@ def app_from_ray_dag(node: Any, name: str | None = None) -> App:
     tasks = _name_tasks(bound)
     order = topological_order({task: _producers(tasks, node) for task, node in tasks.items()})
     for task in order:
-        _check_task(task, tasks[task])
-    return _app(tasks, order, _job_name(name, tasks, node))
+        _check_task(task, tasks[task], mode)
+    return _app(tasks, order, _job_name(name, tasks, node), mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,14 +227,20 @@ def _producers(tasks: Mapping[str, _Bound], node: _Bound) -> tuple[str, ...]:
     return tuple(names[id(raw)] for raw in node.inputs)
 
 
-def _check_task(task: str, node: _Bound) -> None:
+def _check_task(task: str, node: _Bound, mode: Mode) -> None:
     if len({id(raw) for raw in node.inputs}) < len(node.inputs):
         raise node.error(
             f"task '{task}' takes the same task's items twice",
             expected="each input once",
             remedy="bind it once, and use the item twice inside",
         )
-    if not node.inputs and node.options.device is None:
+    if mode == "once" and node.options.source != SourceOptions():
+        raise node.error(
+            f"task '{task}' has a source's labels (items_per_s, overflow), but the job runs once",
+            expected="these labels only on streams",
+            remedy='remove them, or pass mode="stream"',
+        )
+    if mode == "stream" and not node.inputs and node.options.device is None:
         raise node.error(
             f"source '{task}' (bound to no other task) has no device",
             expected="the device that its camera or file is on",
@@ -267,7 +274,7 @@ def _job_name(name: str | None, tasks: Mapping[str, _Bound], root: Any) -> JobId
     return JobId(chosen)
 
 
-def _app(tasks: Mapping[str, _Bound], order: Sequence[str], name: JobId) -> App:
+def _app(tasks: Mapping[str, _Bound], order: Sequence[str], name: JobId, mode: Mode) -> App:
     sources = {TaskId(task): tasks[task].options.source for task in order if not tasks[task].inputs}
     paces = [source.items_per_s for source in sources.values() if source.items_per_s is not None]
     job = Job(
@@ -286,6 +293,7 @@ def _app(tasks: Mapping[str, _Bound], order: Sequence[str], name: JobId) -> App:
             for producer in _producers(tasks, tasks[task])
         ),
         items_per_s=min(paces, default=None),
+        mode=mode,
     )
     last = tasks[list(tasks)[-1]]
     return App(

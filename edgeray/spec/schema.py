@@ -16,6 +16,7 @@ from edgeray.spec.units import (
     GPUS,
     ITEMS_PER_S,
     SECONDS,
+    TASK_SECONDS,
     Quantity,
     UnitError,
 )
@@ -142,6 +143,7 @@ Flop = Annotated[float, _parser(FLOP), _number_schema(FLOP)]
 FlopPerS = Annotated[float, _parser(FLOP_PER_S), _number_schema(FLOP_PER_S)]
 BitsPerS = Annotated[float, _parser(BITS_PER_S), _number_schema(BITS_PER_S)]
 Seconds = Annotated[float, _parser(SECONDS), _number_schema(SECONDS)]
+TaskSeconds = Annotated[float, _parser(TASK_SECONDS), _number_schema(TASK_SECONDS)]
 Cpus = Annotated[float, _parser(CPUS), _number_schema(CPUS)]
 Gpus = Annotated[float, _parser(GPUS), _number_schema(GPUS)]
 
@@ -153,10 +155,11 @@ class _Form(BaseModel):
 class TaskForm(_Form):
     """A module of the application: one item in, one item out. A task with no inputs is a source."""
 
-    device: Id | None = Field(None, description="Where it must run; a source with code must say it.")
-    items_per_s: ItemsPerS | None = Field(None, description="Sources only: its own pace.")
+    device: Id | None = Field(None, description="Where it must run; a stream's source with code must say it.")
+    items_per_s: ItemsPerS | None = Field(None, description="A stream's sources only: its own pace.")
     overflow: Literal["block", "drop-oldest"] | None = Field(
-        None, description="Sources only: wait while the pipeline is full (block), or drop the oldest item."
+        None,
+        description="A stream's sources only: wait while the pipeline is full (block), or drop the oldest item.",
     )
     inputs: Annotated[
         dict[Id, Bytes | None],
@@ -173,6 +176,10 @@ class TaskForm(_Form):
         ),
     ] = Field(default_factory=dict)
     work: Flop | None = Field(None, description="Declared FLOP per item; else the profile tells its time.")
+    seconds: Annotated[dict[Id, TaskSeconds], Field(min_length=1)] | None = Field(
+        None,
+        description="Declared time per item by device type, before `work`; then it runs on these types only.",
+    )
     memory: Bytes | None = Field(None, description="Memory that the task holds while the job runs.")
     run: Run | None = Field(None, description="Its code, module:callable.")
     args: dict[str, Any] = Field(
@@ -186,6 +193,11 @@ class JobForm(_Form):
     """An application: a DAG of tasks."""
 
     kind: Literal["dataflow"] = Field("dataflow", description="What sort of job it is.")
+    mode: Literal["stream", "once"] = Field(
+        "stream",
+        description="stream: every task runs per item, as many items a second as can be. "
+        "once: each task runs once, as soon as can be.",
+    )
     name: Id | None = Field(None, description="Default: the folder's or the file's name.")
     tasks: dict[Id, TaskForm] = Field(description="Tasks by id.", min_length=1)
 

@@ -124,6 +124,12 @@ BITS_PER_S = Quantity(
 SECONDS = Quantity(
     name="seconds", example="5ms", units={"s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}, maximum=3600
 )
+TASK_SECONDS = Quantity(
+    name="seconds per item",
+    example="2s",
+    units={"s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60, "h": 3600},
+    maximum=1e7,
+)
 ITEMS_PER_S = Quantity(
     name="items per second", example="30", units={"/s": 1, "fps": 1}, maximum=1e6, zero=False
 )

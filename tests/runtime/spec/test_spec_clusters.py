@@ -161,7 +161,7 @@ def test_the_schema_is_json_and_lists_the_keys(which: str) -> None:
     schema = json_schema(which)
     assert json.loads(json.dumps(schema)) == schema
     assert schema["additionalProperties"] is False
-    keys = {"job": ["kind", "name", "tasks"], "cluster": ["devices", "head", "links", "name"]}
+    keys = {"job": ["kind", "mode", "name", "tasks"], "cluster": ["devices", "head", "links", "name"]}
     assert sorted(schema["properties"]) == keys[which]
     jsonschema.Draft202012Validator.check_schema(schema)
 

@@ -118,6 +118,7 @@ values = st.recursive(
 )
 KEYS = [
     "device",
+    "seconds",
     "items_per_s",
     "overflow",
     "inputs",
@@ -134,6 +135,8 @@ KEYS = [
 @quick
 @given(st.sampled_from(KEYS), values)
 def test_any_value_for_any_key(key: str, value: object) -> None:
+    once = {"mode": "once", "tasks": {"a": {"work": 1, key: value}}}
+    check_app(read_bytes(load_app, json.dumps(once).encode()))
     text = json.dumps({"tasks": {"s": {"device": "e4"}, "a": {"inputs": {"s": 1}, "work": 1, key: value}}})
     check_app(read_bytes(load_app, text.encode()))
     device = {"type": "t", "memory": 1, key: value}

@@ -148,6 +148,30 @@ def test_the_slowest_source_caps_the_job(job: Job) -> None:
     assert app.job.items_per_s == 25
 
 
+def test_a_one_shot_job(job: Job) -> None:
+    app = job(
+        """
+        mode: once
+        tasks:
+          render: {inputs: {read: 2MB}, seconds: {pi: 2min, nano: 500ms}, work: 5GFLOP}
+          read: {run: tasks:camera, work: 1, memory: 1MB}
+        """,
+        tasks=TASKS,
+    )
+    assert app.job.mode == "once"
+    assert [task.seconds for task in app.job.tasks] == [None, {"pi": 120, "nano": 0.5}]
+    assert [task.device for task in app.job.tasks] == [None, None]
+    assert app.job.items_per_s is None
+    assert not app.needs_profile
+    assert job("tasks: {camera: {device: e4}}").job.mode == "stream"
+
+
+def test_seconds_are_numbers_too(job: Job) -> None:
+    app = job("tasks: {camera: {device: e4}, a: {inputs: {camera: 1}, seconds: {pi: 2}}}")
+    assert app.job.tasks[1].work_flop is None
+    assert not app.needs_profile
+
+
 @pytest.mark.parametrize(
     "run",
     [
@@ -259,7 +283,34 @@ BAD = [
         "neither work nor run",
         "tasks:\n  s: {device: e4}\n  a: {inputs: {s: 1}}\n",
         3,
-        ["'a' has neither `work` nor `run`"],
+        ["'a' has neither `work` nor `seconds` nor `run`"],
+    ),
+    ("no such mode", "mode: one\ntasks: {a: {work: 1}}\n", 1, ["'mode'", "'stream' or 'once'"]),
+    (
+        "once at a pace",
+        "mode: once\ntasks:\n  s: {work: 1, items_per_s: 5}\n",
+        3,
+        ["`items_per_s`", "runs once"],
+    ),
+    ("once with overflow", "mode: once\ntasks:\n  s: {work: 1, overflow: block}\n", 3, ["mode: stream"]),
+    (
+        "once at no cost",
+        "mode: once\ntasks:\n  s: {device: e4}\n",
+        3,
+        ["'s' has neither `work` nor `seconds`"],
+    ),
+    ("no seconds", "mode: once\ntasks:\n  s: {seconds: {}}\n", 3, ["seconds of task 's' is empty"]),
+    (
+        "seconds a number",
+        "mode: once\ntasks:\n  s: {seconds: 5}\n",
+        3,
+        ["seconds of task 's' is the number 5"],
+    ),
+    (
+        "bad seconds",
+        "mode: once\ntasks:\n  s:\n    seconds:\n      pi: 5m\n",
+        5,
+        ["seconds.pi of task 's': '5m' has the unknown unit 'm'", "min"],
     ),
     ("args alone", "tasks:\n  s: {device: e4, args: {a: 1}}\n", 2, ["`args` but no `run`"]),
     ("pinned to a number", "tasks:\n  s: {device: 4}\n", 2, ["device of task 's' is the number 4", "quote"]),

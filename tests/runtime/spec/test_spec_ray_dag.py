@@ -324,3 +324,16 @@ def test_order_does_not_depend_on_hashing() -> None:
         "ant->count",
         "bee->count",
     ]
+
+
+def test_a_dag_that_runs_once() -> None:
+    frame = tasks.camera.bind("street.avi")
+    app = app_from_ray_dag(tasks.resize.bind(frame, width=320), mode="once")
+    assert app.job.mode == "once"
+    assert app.job.tasks[0].device is None
+    assert app_from_ray_dag(tasks.resize.bind(source(), width=320)).job.mode == "stream"
+
+
+def test_a_dag_that_runs_once_has_no_pace() -> None:
+    with pytest.raises(SpecError, match="the job runs once"):
+        app_from_ray_dag(source(_labels={"edgeray.items_per_s": "30"}), mode="once")
