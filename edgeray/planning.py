@@ -6,29 +6,53 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgeray.errors import ClusterError
-from edgeray.policy_names import policy_named
+from edgeray.errors import BadInputError, ClusterError
+from edgeray.policy_names import check_mode, default_policy, policy_named
 from edgeray.profiler import ProfileStore, merge
 from edgeray.scheduler.views import plan_json
 from edgeray.spec import App, Cluster, check_job_on_cluster
-from policies.model import Decision, JobId, Network, Profile, Snapshot, Workload
+from policies.model import Decision, JobId, Mode, Network, Profile, Snapshot, Workload
 
 
-def decide(
-    apps: Sequence[App], cluster: Cluster, policy: str, store: ProfileStore
-) -> tuple[Decision, list[Workload]]:
-    """The policy's decision on all apps arriving together, in the order given, on an idle cluster.
+def mode_of_all(apps: Sequence[App]) -> Mode:
+    """The mode that all apps have. Raises BadInputError when streams and one-shot jobs are mixed."""
+    modes = {app.job.mode: app for app in apps}
+    if len(modes) > 1:
+        raise BadInputError(
+            f"{modes['stream'].file} is a stream and {modes['once'].file} is a one-shot job (mode: once)\n"
+            "  expected: jobs of one mode, since each mode has policies of its own\n"
+            "  remedy:   two calls; `edgeray simulate` takes both kinds together"
+        )
+    return apps[0].job.mode
+
+
+def chosen_policy(named: str | None, mode: Mode) -> str:
+    """The policy that the user named, or the default. Raises BadInputError for an unknown or unfitting one."""
+    policy = named if named is not None else default_policy(mode)
+    try:
+        check_mode(policy, mode)
+    except ValueError as error:
+        raise BadInputError(f"{error}\n  remedy:   correct --policy") from error
+    return policy
+
+
+def workloads_of(apps: Sequence[App], cluster: Cluster, store: ProfileStore) -> list[Workload]:
+    """The apps' jobs with their numbers; jobs of one name are numbered.
 
     Raises SpecError when a job does not fit the cluster file, ClusterError when a profile is missing.
     """
     for app in apps:
         check_job_on_cluster(app, cluster)
     names = _distinct([str(app.job.id) for app in apps])
-    workloads = [
+    return [
         Workload(job=replace(app.job, id=JobId(name)), profile=stored_profile(app, cluster.network, store))
         for app, name in zip(apps, names, strict=True)
     ]
-    return policy_named(policy).decide(Snapshot(network=cluster.network), workloads), workloads
+
+
+def decide(policy: str, workloads: Sequence[Workload], network: Network) -> Decision:
+    """The policy's decision on all workloads arriving together, in the order given, on an idle network."""
+    return policy_named(policy).decide(Snapshot(network=network), workloads)
 
 
 def stored_profile(app: App, network: Network, store: ProfileStore) -> Profile | None:

@@ -24,6 +24,8 @@ _BUILT_IN: dict[str, Callable[[], Policy]] = {
 
 POLICIES: tuple[str, ...] = tuple(_BUILT_IN)
 """The built-in ones, in the order of reports."""
+ONE_SHOT_POLICIES: tuple[str, ...] = ("heft", "cpop", "peft", "portfolio")
+"""Those of one-shot jobs."""
 
 
 def load_policy(name: str) -> Policy:

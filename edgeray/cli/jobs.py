@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 AppPath = Annotated[Path, typer.Argument(help="Folder with a job.yaml, or a job file.")]
 PolicyName = Annotated[
-    str, typer.Option("--policy", "-p", help="lr, br, tp, otfs, otfa, joint, or module:Class.")
+    str | None,
+    typer.Option(
+        "--policy",
+        "-p",
+        help="Streams: lr, br, tp, otfs, otfa, joint, joint-floor. One-shot jobs: heft, cpop, peft, portfolio. "
+        "Either: module:Class. Without one: joint for streams, portfolio for one-shot jobs.",
+    ),
 ]
 
 
@@ -82,7 +88,7 @@ def profile_table(app: str, tasks: list[Any], by_type: dict[str, Any]) -> Table:
 
 def submit(
     app: AppPath,
-    policy: PolicyName = "joint",
+    policy: PolicyName = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return as soon as it is submitted.")
     ] = False,
@@ -102,11 +108,12 @@ def submit(
     if seconds is not None and seconds <= 0:
         raise BadInputError(f"--seconds {seconds}: expected a number above 0")
     be_on_head()
-    from edgeray.client import Client, require_known
+    from edgeray.client import Client
+    from edgeray.planning import chosen_policy
 
-    require_known(policy)
+    chosen = chosen_policy(policy, loaded.job.mode)
     client = Client(loaded.folder)
-    job = client.submit(loaded, policy, lease_s=None if detach else 30.0)
+    job = client.submit(loaded, chosen, lease_s=None if detach else 30.0)
     say(f"submitted {job}")
     if detach:
         if as_json:

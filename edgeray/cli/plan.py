@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from edgeray.cli.console import bps_text, bytes_text, print_json, stdout
+from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stdout
+from edgeray.cli.gantt import gantt
 from edgeray.cli.jobs import Json, PolicyName
-from edgeray.errors import BadInputError
+
+MOST_ROWS = 30
+"""Of a timetable; of a longer one the first and the last are shown."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -21,7 +25,7 @@ def plan(
     job_files: Annotated[
         list[Path], typer.Argument(metavar="JOB...", help="Job files or folders, in order of arrival.")
     ],
-    policy: PolicyName = "joint",
+    policy: PolicyName = None,
     cluster: Annotated[
         Path | None, typer.Option(help="Cluster file; else that of the cluster that is up.")
     ] = None,
@@ -29,19 +33,19 @@ def plan(
 ) -> None:
     """Decide where tasks run, which way flows go and how fast, without running anything.
 
-    Exits with 1 when a job cannot be placed.
+    Of one-shot jobs (mode: once) it decides when each task and each transfer begins, too. Exits with 1 when a
+    job cannot be placed.
     """
-    from edgeray.planning import decide, decision_json
+    from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
     from edgeray.spec import load_app, load_cluster
     from edgeray.testbed import require_current
 
     loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
-    try:
-        decision, workloads = decide([load_app(path) for path in job_files], loaded, policy, ProfileStore())
-    except ValueError as error:
-        raise BadInputError(f"--policy {policy}: {error}") from error
-    answer = decision_json(policy, decision, workloads)
+    apps = [load_app(path) for path in job_files]
+    chosen = chosen_policy(policy, mode_of_all(apps))
+    workloads = workloads_of(apps, loaded, ProfileStore())
+    answer = decision_json(chosen, decide(chosen, workloads, loaded.network), workloads)
     if as_json:
         print_json(answer)
     else:
@@ -52,25 +56,72 @@ def plan(
 
 def _print_plan(answer: dict[str, Any]) -> None:
     for job in answer["jobs"]:
-        table = Table(
-            title=f"{job['name']} by {answer['policy']}: {job['throughput_per_s']:.4g} items/s, "
-            f"bound by {job['bottleneck']}",
-            title_justify="left",
-        )
-        for column in ("device", "tasks"):
-            table.add_column(column)
-        for device in sorted(set(job["placement"].values())):
-            table.add_row(device, ", ".join(t for t, d in job["placement"].items() if d == device))
-        stdout.print(table)
-        flows = Table("flow", "route", "rate", "per item")
-        for flow in job["flows"]:
-            flows.add_row(
-                f"{flow['from']} → {flow['to']}",
-                " → ".join(flow["route"]),
-                bps_text(flow["rate_bps"]),
-                bytes_text(flow["item_bytes"]),
-            )
-        if job["flows"]:
-            stdout.print(flows)
+        if job.get("mode") == "once":
+            print_timetable(job, answer["policy"])
+        else:
+            _print_stream(job, answer["policy"])
     for reason in answer["reasons"]:
         stdout.print(f"cannot be placed: {reason}", markup=False)
+
+
+def _print_stream(job: dict[str, Any], policy: str) -> None:
+    table = Table(
+        title=f"{job['name']} by {policy}: {job['throughput_per_s']:.4g} items/s, bound by {job['bottleneck']}",
+        title_justify="left",
+    )
+    for column in ("device", "tasks"):
+        table.add_column(column)
+    for device in sorted(set(job["placement"].values())):
+        table.add_row(device, ", ".join(t for t, d in job["placement"].items() if d == device))
+    stdout.print(table)
+    flows = Table("flow", "route", "rate", "per item")
+    for flow in job["flows"]:
+        flows.add_row(
+            f"{flow['from']} → {flow['to']}",
+            " → ".join(flow["route"]),
+            bps_text(flow["rate_bps"]),
+            bytes_text(flow["item_bytes"]),
+        )
+    if job["flows"]:
+        stdout.print(flows)
+
+
+def print_timetable(job: dict[str, Any], policy: str) -> None:
+    """A one-shot job's plan (as plan_json tells it): how long it takes, what happens when, and a chart of it."""
+    stdout.print(
+        f"{job['name']} by {policy}: makespan {seconds_text(job['makespan_s'])}, {_against_bound(job)}; "
+        f"{seconds_text(job['contention_free_s'])} if transfers never waited for each other",
+        markup=False,
+        highlight=False,
+    )
+    rows = [(row["start_s"], row["end_s"], row["task"], row["device"], "") for row in job["tasks"]] + [
+        (row["start_s"], row["end_s"], f"{row['from']} → {row['to']}", " → ".join(row["route"]), _load(row))
+        for row in job["flows"]
+    ]
+    rows.sort(key=lambda row: row[:2])
+    table = Table("start", "end", "task or transfer", "where", "how much")
+    left_out = len(rows) - MOST_ROWS
+    for number, (start_s, end_s, what, where, load) in enumerate(rows):
+        if left_out > 0 and number == MOST_ROWS // 2:
+            table.add_row(
+                "…", "…", f"{left_out} more ({len(job['tasks'])} tasks, {len(job['flows'])} transfers in all)"
+            )
+        if left_out > 0 and MOST_ROWS // 2 <= number < MOST_ROWS // 2 + left_out:
+            continue
+        table.add_row(seconds_text(start_s), seconds_text(end_s), escape(what), escape(where), load)
+    stdout.print(table)
+    stdout.print(gantt(job, stdout.width), no_wrap=True)
+
+
+def _load(flow: dict[str, Any]) -> str:
+    return f"{bytes_text(flow['item_bytes'])} at {bps_text(flow['rate_bps'])}"
+
+
+def _against_bound(job: dict[str, Any]) -> str:
+    """How far above the lower bound the makespan is."""
+    if job["bound_s"] <= 0:
+        return "no bound"
+    above = job["makespan_s"] / job["bound_s"] - 1
+    if above < 5e-4:
+        return f"which equals the bound of {seconds_text(job['bound_s'])}: no schedule is shorter"
+    return f"within {above:.1%} of the bound of {seconds_text(job['bound_s'])}"
