@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from edgeray.telemetry.records import Comparison, PolicyRun, as_json
 from edgeray.web import numbers
 from edgeray.web.drawing import draw_network, placement, widest_bps
+from edgeray.web.page import Picture, environment, picture
 from edgeray.web.plots import draw_latency, draw_throughput
 from edgeray.web.summary import (
     FLOW_TOLERANCE,
@@ -27,18 +22,8 @@ from edgeray.web.summary import (
     ratio_to_bound,
     sentences,
 )
-from edgeray.web.theme import DARK, LIGHT, Theme, png
 
 REPORT_NAME = "report.html"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One figure as data URIs, for a light and a dark screen. alternative: what it shows, in words."""
-
-    light: str
-    dark: str
-    alternative: str
 
 
 def write_report(comparison: Comparison, folder: Path) -> Path:
@@ -46,24 +31,10 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     document = json.dumps(_finite(as_json(comparison)), indent=1, allow_nan=False)
     (folder / "comparison.json").write_text(document + "\n", encoding="utf-8")
-    page = _environment().get_template("report.html.j2").render(_view(comparison, folder))
+    page = environment().get_template("report.html.j2").render(_view(comparison, folder))
     path = folder / REPORT_NAME
     path.write_text(page, encoding="utf-8")
     return path
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("edgeray.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("figures", "rate", "capacity", "size", "duration", "percent", "times"):
-        environment.filters[name] = getattr(numbers, name)
-    environment.filters["label"] = numbers.policy_label
-    return environment
 
 
 def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
@@ -73,12 +44,12 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
         "comparison": comparison,
         "sentences": sentences(comparison),
         "failures": [(run.policy, job) for run, job in failed_jobs(comparison)],
-        "throughput": _picture(
+        "throughput": picture(
             lambda theme: draw_throughput(comparison, theme),
             folder / "throughput.png",
             "Planned and measured throughput of each policy; the numbers are in the table above.",
         ),
-        "latency": _picture(
+        "latency": picture(
             lambda theme: draw_latency(comparison, theme),
             folder / "latency.png",
             "Latency percentiles of each policy; the numbers are in the table of jobs.",
@@ -111,7 +82,7 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
 
 
 def _network_picture(comparison: Comparison, run: PolicyRun, path: Path, widest: float) -> Picture:
-    shown = _picture(
+    shown = picture(
         lambda theme: draw_network(comparison.network, run, theme, widest=widest),
         path,
         f"Where {numbers.policy_label(run.policy)} put the tasks and which way the flows went; "
@@ -119,20 +90,6 @@ def _network_picture(comparison: Comparison, run: PolicyRun, path: Path, widest:
     )
     assert shown is not None
     return shown
-
-
-def _picture(draw: Callable[[Theme], Figure | None], path: Path, alternative: str) -> Picture | None:
-    """Draw for both themes; the light one is also saved as a file. None when there is nothing to draw."""
-    light, dark = draw(LIGHT), draw(DARK)
-    if light is None or dark is None:
-        return None
-    data = png(light)
-    path.write_bytes(data)
-    return Picture(light=_data_uri(data), dark=_data_uri(png(dark)), alternative=alternative)
-
-
-def _data_uri(data: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _slug(name: str) -> str:
