@@ -1,21 +1,15 @@
 """Checks a document against its form; the first mistake in the file becomes a SpecError."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from edgeray.errors import SpecError
-from edgeray.spec.schema import ClusterForm, DeviceForm, JobForm, LinkForm, TaskForm
 from edgeray.spec.words import kind_of, listed, remedy_for_name, shorten
 from edgeray.spec.yaml_file import Document
 
 _Form = TypeVar("_Form", bound=BaseModel)
-_NESTED: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
-    (JobForm, "tasks"): TaskForm,
-    (ClusterForm, "devices"): DeviceForm,
-    (ClusterForm, "links"): LinkForm,
-}
 
 
 def validate(document: Document, form: type[_Form]) -> _Form:
@@ -74,17 +68,21 @@ def _translate(document: Document, form: type[BaseModel], mistake: ErrorDetails)
 
 def _keys(form: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     if path:
-        form = _NESTED.get((form, path[0]), form)
+        # The form of what a mapping or a list holds: TaskForm of dict[Id, TaskForm].
+        form = get_args(form.model_fields[path[0]].annotation)[-1]
     return list(form.model_fields)
 
 
 def _where(path: tuple[str, ...]) -> str:
     if not path:
         return "the file"
-    singular = {"tasks": "task", "devices": "device", "links": "link"}.get(path[0], path[0])
+    singular = {"tasks": "task", "devices": "device", "links": "link", "events": "event"}.get(
+        path[0], path[0]
+    )
     if len(path) == 1:
         return f"'{path[0]}'"
-    owner = f"link {int(path[1]) + 1}" if path[0] == "links" else f"{singular} '{shorten(path[1])}'"
+    listed_form = path[0] in ("links", "events")
+    owner = f"{singular} {int(path[1]) + 1}" if listed_form else f"{singular} '{shorten(path[1])}'"
     return owner if len(path) == 2 else f"'{path[2]}' of {owner}"
 
 
