@@ -6,16 +6,19 @@ from edgeray.spec.cluster_file import load_cluster
 from edgeray.spec.job_file import load_app
 from edgeray.spec.ray_dag import app_from_ray_dag
 from edgeray.spec.schema import json_schema
+from edgeray.spec.trace_file import TraceEvent, load_trace
 
 __all__ = [
     "App",
     "Cluster",
     "Code",
     "SourceOptions",
+    "TraceEvent",
     "app_from_ray_dag",
     "check_job_on_cluster",
     "check_runnable",
     "json_schema",
     "load_app",
     "load_cluster",
+    "load_trace",
 ]

@@ -17,6 +17,7 @@ from edgeray.spec.units import (
     ITEMS_PER_S,
     SECONDS,
     TASK_SECONDS,
+    VIRTUAL_SECONDS,
     Quantity,
     UnitError,
 )
@@ -143,6 +144,7 @@ Flop = Annotated[float, _parser(FLOP), _number_schema(FLOP)]
 FlopPerS = Annotated[float, _parser(FLOP_PER_S), _number_schema(FLOP_PER_S)]
 BitsPerS = Annotated[float, _parser(BITS_PER_S), _number_schema(BITS_PER_S)]
 Seconds = Annotated[float, _parser(SECONDS), _number_schema(SECONDS)]
+VirtualSeconds = Annotated[float, _parser(VIRTUAL_SECONDS), _number_schema(VIRTUAL_SECONDS)]
 TaskSeconds = Annotated[float, _parser(TASK_SECONDS), _number_schema(TASK_SECONDS)]
 Cpus = Annotated[float, _parser(CPUS), _number_schema(CPUS)]
 Gpus = Annotated[float, _parser(GPUS), _number_schema(GPUS)]

@@ -130,6 +130,7 @@ TASK_SECONDS = Quantity(
     units={"s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60, "h": 3600},
     maximum=1e7,
 )
+VIRTUAL_SECONDS = Quantity(name="seconds", example="90s", units=TASK_SECONDS.units, maximum=3.6e7)
 ITEMS_PER_S = Quantity(
     name="items per second", example="30", units={"/s": 1, "fps": 1}, maximum=1e6, zero=False
 )

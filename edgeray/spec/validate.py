@@ -110,4 +110,6 @@ def _expected(mistake: ErrorDetails) -> str:
         "model_type": "a mapping (key: value)",
         "list_type": "a list",
         "too_short": "at least one entry",
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
     }.get(kind, mistake["msg"])
