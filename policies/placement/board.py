@@ -10,7 +10,7 @@ from scipy import sparse
 
 from policies.flows.graph import Floats
 from policies.placement.demand import Demand
-from policies.placement.potential import Candidate, Resources, Use
+from policies.placement.potential import Candidate, Use
 from policies.placement.rates import ROUNDS, floored_sum, proportional_fair
 from policies.placement.state import Placed, State
 
@@ -56,7 +56,7 @@ class Board:
 
     def __init__(self, state: State, objective: Objective) -> None:
         self.state = state
-        self.resources = Resources.of(state.graph)
+        self.resources = state.prepared.resources.apart()
         self.objective = objective
         self.jobs: list[Placed] = []
         self._usage: list[Use] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,26 +13,43 @@ from policies.model import Network, Profile, Task, Workload
 ANYWHERE = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Demand:
     """A workload on a graph. Tasks and flows are indices, in the job's order.
 
-    seconds: per item, shape (tasks, devices), inf where a task cannot run. memory_bytes: shape (tasks,).
-    pinned: device of each task, or ANYWHERE. producers, consumers: tasks of each flow. bits: per item of each
-    flow. transfer_seconds: of either end per item of each flow that crosses, shape (flows, devices).
-    inputs: flows into each task. problems: what makes any plan impossible.
+    class_seconds: per item, shape (tasks, classes), inf where a task cannot run. class_transfer_seconds: of
+    either end per item of each flow that crosses, shape (flows, classes). class_of: of each device.
+    memory_bytes: shape (tasks,). pinned: device of each task, or ANYWHERE. producers, consumers: tasks of each
+    flow. bits: per item of each flow. inputs: flows into each task. problems: what makes any plan impossible.
     """
 
     workload: Workload
-    seconds: Floats
+    class_seconds: Floats
+    class_transfer_seconds: Floats
+    class_of: Ints
     memory_bytes: Floats
     pinned: tuple[int, ...]
     producers: tuple[int, ...]
     consumers: tuple[int, ...]
     bits: tuple[float, ...]
-    transfer_seconds: Floats
     inputs: tuple[tuple[int, ...], ...]
     problems: tuple[str, ...] = ()
+
+    @cached_property
+    def seconds(self) -> Floats:
+        """Seconds per item, shape (tasks, devices): large, so only jobs that look for a place ask for it."""
+        return self.class_seconds[:, self.class_of]
+
+    @cached_property
+    def transfer_seconds(self) -> Floats:
+        """Seconds per item of either end of a flow that crosses, shape (flows, devices)."""
+        return self.class_transfer_seconds[:, self.class_of]
+
+    def seconds_on(self, task: int, device: int) -> float:
+        return float(self.class_seconds[task, self.class_of[device]])
+
+    def transfer_seconds_on(self, flow: int, device: int) -> float:
+        return float(self.class_transfer_seconds[flow, self.class_of[device]])
 
     @property
     def free_tasks(self) -> tuple[int, ...]:
@@ -50,23 +68,28 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """The devices of a graph as columns. speeds: FLOP/s; type_of: index into types; both shape (devices,)."""
+    """The devices of a graph by class: devices of one type and speed take the same time for everything.
+
+    types, speeds (FLOP/s): of each class. class_of: index of each device's class, shape (devices,).
+    """
 
     graph: Graph
-    speeds: Floats
     types: tuple[str, ...]
-    type_of: Ints
+    speeds: Floats
+    class_of: Ints
 
     @classmethod
     def of(cls, network: Network, graph: Graph) -> Hardware:
         devices = [network.devices[device] for device in graph.devices]
-        types = tuple(sorted({device.type for device in devices}))
-        index = {kind: position for position, kind in enumerate(types)}
+        classes = sorted({(device.type, device.speed_flop_per_s) for device in devices})
+        index = {kind: position for position, kind in enumerate(classes)}
         return cls(
             graph=graph,
-            speeds=np.array([device.speed_flop_per_s for device in devices], dtype=np.float64),
-            types=types,
-            type_of=np.array([index[device.type] for device in devices], dtype=np.int64),
+            types=tuple(kind for kind, _ in classes),
+            speeds=np.array([speed for _, speed in classes], dtype=np.float64),
+            class_of=np.array(
+                [index[device.type, device.speed_flop_per_s] for device in devices], dtype=np.int64
+            ),
         )
 
 
@@ -94,45 +117,43 @@ def demand(workload: Workload, hardware: Hardware) -> Demand:
     for flow_index, consumer in enumerate(consumers):
         inputs[consumer].append(flow_index)
     rows = [_task_seconds(task, workload.profile, hardware) for task in job.tasks]
-    seconds = np.array(rows, dtype=np.float64).reshape(len(rows), len(graph.devices))
+    seconds = np.array(rows, dtype=np.float64).reshape(len(rows), len(hardware.types))
     for index, flows in enumerate(inputs):
         if not flows:
             seconds[index, np.isinf(seconds[index])] = 0.0
     return Demand(
         workload=workload,
-        seconds=seconds,
+        class_seconds=seconds,
+        class_transfer_seconds=_transfer_seconds(workload, hardware),
+        class_of=hardware.class_of,
         memory_bytes=np.array([workload.memory_bytes(task) for task in job.tasks]),
         pinned=tuple(pinned),
         producers=tuple(position[flow.producer] for flow in job.flows),
         consumers=consumers,
         bits=tuple(bits),
-        transfer_seconds=_transfer_seconds(workload, hardware),
         inputs=tuple(tuple(flows) for flows in inputs),
         problems=tuple(problems),
     )
 
 
 def _task_seconds(task: Task, profile: Profile | None, hardware: Hardware) -> Floats:
-    """Workload.seconds on every device, by columns of numpy instead of by calls."""
+    """Workload.seconds on every class of devices, by columns of numpy instead of by calls."""
     if task.work_flop == 0 and task.seconds is None:
-        return np.zeros(len(hardware.speeds))
+        return np.zeros(len(hardware.types))
     if task.seconds is not None:
-        declared = np.array([task.seconds.get(kind, np.inf) for kind in hardware.types])
-        return declared[hardware.type_of]
+        return np.array([task.seconds.get(kind, np.inf) for kind in hardware.types])
     measured = profile.seconds if profile is not None else {}
-    by_type = np.array([measured.get((task.id, kind), np.inf) for kind in hardware.types])
-    seconds: Floats = by_type[hardware.type_of]
+    seconds = np.array([measured.get((task.id, kind), np.inf) for kind in hardware.types])
     if task.work_flop is not None:
         np.divide(task.work_flop, hardware.speeds, out=seconds, where=hardware.speeds > 0)
     return seconds
 
 
 def _transfer_seconds(workload: Workload, hardware: Hardware) -> Floats:
-    """Workload.transfer_seconds of every flow on every device."""
+    """Workload.transfer_seconds of every flow on every class of devices."""
     measured = workload.profile.transfer_seconds if workload.profile is not None else {}
-    rows = [
-        [measured.get((flow.producer, kind), 0.0) for kind in hardware.types] for flow in workload.job.flows
-    ]
-    by_type = np.array(rows, dtype=np.float64).reshape(len(rows), len(hardware.types))
-    seconds: Floats = by_type[:, hardware.type_of]
-    return seconds
+    flows = workload.job.flows
+    if not measured:
+        return np.zeros((len(flows), len(hardware.types)))
+    rows = [[measured.get((flow.producer, kind), 0.0) for kind in hardware.types] for flow in flows]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(hardware.types))

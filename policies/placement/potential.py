@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -33,11 +34,13 @@ class Resources:
     """Devices, then links, as one row of resources of capacity 1.
 
     Work takes seconds of a device; bits take bits / capacity_bps seconds of a link. Links of no capacity are no
-    resource of anybody. arcs: both directions of every usable link, CSR over devices; arc_link: link of each arc.
+    resource of anybody. seconds_per_bit: shape (links,); per_bit: the same as a list, quicker one by one.
+    arcs: both directions of every usable link, CSR over devices; arc_link: link of each arc.
     """
 
     graph: Graph
     seconds_per_bit: Floats
+    per_bit: list[float]
     arcs: sparse.csr_array
     arc_link: Ints
 
@@ -55,31 +58,41 @@ class Resources:
             (np.ones(len(order)), heads[order].astype(np.int32), starts), shape=(count, count)
         )
         capacity = graph.capacity_bps
+        per_bit = np.divide(1.0, capacity, out=np.zeros_like(capacity), where=capacity > 0)
         return cls(
             graph=graph,
-            seconds_per_bit=np.divide(1.0, capacity, out=np.zeros_like(capacity), where=capacity > 0),
+            seconds_per_bit=per_bit,
+            per_bit=per_bit.tolist(),
             arcs=arcs,
             arc_link=links[order],
         )
+
+    def apart(self) -> Resources:
+        """The same with arcs of its own: `tree` writes its prices there."""
+        return replace(self, arcs=self.arcs.copy())
 
     @property
     def count(self) -> int:
         return len(self.graph.devices) + len(self.graph.links)
 
-    def usage(self, asked: Demand, placement: tuple[int, ...], routes: list[Route]) -> Use:
+    def usage(self, asked: Demand, placement: Sequence[int], routes: Sequence[Route]) -> Use:
         """What one item takes."""
         devices = len(self.graph.devices)
-        taken = np.zeros(self.count)
+        taken: dict[int, float] = {}
         for task, device in enumerate(placement):
-            taken[device] += asked.seconds[task, device]
+            taken[device] = taken.get(device, 0.0) + asked.seconds_on(task, device)
         for flow, route in enumerate(routes):
             for link in route.links:
-                taken[devices + link] += asked.bits[flow] * self.seconds_per_bit[link]
+                more = asked.bits[flow] * self.per_bit[link]
+                taken[devices + link] = taken.get(devices + link, 0.0) + more
             if route.links:
                 for end in (route.devices[0], route.devices[-1]):
-                    taken[end] += asked.transfer_seconds[flow, end]
-        resources = np.flatnonzero(taken)
-        return Use(resources=resources, seconds=taken[resources])
+                    taken[end] += asked.transfer_seconds_on(flow, end)
+        used = sorted((resource, seconds) for resource, seconds in taken.items() if seconds)
+        return Use(
+            resources=np.array([resource for resource, _ in used], dtype=np.int64),
+            seconds=np.array([seconds for _, seconds in used], dtype=np.float64),
+        )
 
     def tree(self, source: int, link_prices: Floats) -> tuple[Floats, Ints]:
         """Cheapest way from source to each device: (price, predecessor)."""

@@ -11,7 +11,8 @@ from policies.evaluate import PlacedJob, predict
 from policies.flows.graph import LOCAL, Floats, Graph, Route, Router
 from policies.flows.jrba import FlowDemand
 from policies.model import Decision, FlowId, Infeasible, JobId, Plan, RunningJob, Snapshot, Workload
-from policies.placement.demand import Demand, Hardware, demand
+from policies.placement.demand import Demand
+from policies.placement.prepared import Prepared
 from policies.placement.reasons import Refusal
 
 SAME = 1e-9
@@ -44,17 +45,13 @@ class Placed:
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """total_bytes, free_bytes: memory of each device, all and left. jobs: those that run,
-    then those placed here.
+    """free_bytes: memory left of each device. jobs: those that run, then those placed here.
     stranded: running jobs that use a device or link that is gone; they keep their memory and their plan.
     """
 
     snapshot: Snapshot
     policy: str
-    graph: Graph
-    router: Router
-    hardware: Hardware
-    total_bytes: Floats
+    prepared: Prepared
     free_bytes: Floats
     jobs: list[Placed] = field(default_factory=list)
     stranded: list[RunningJob] = field(default_factory=list)
@@ -62,52 +59,52 @@ class State:
 
     @classmethod
     def of(cls, snapshot: Snapshot, policy: str) -> State:
-        graph = Graph.of(snapshot.network)
-        memory = np.array([float(snapshot.network.devices[device].memory_bytes) for device in graph.devices])
+        prepared = Prepared.of(snapshot.network)
+        prepared.forget_all_but(running.plan.job for running in snapshot.running)
         state = cls(
-            snapshot=snapshot,
-            policy=policy,
-            graph=graph,
-            router=Router(graph),
-            hardware=Hardware.of(snapshot.network, graph),
-            total_bytes=memory,
-            free_bytes=memory.copy(),
+            snapshot=snapshot, policy=policy, prepared=prepared, free_bytes=prepared.memory_bytes.copy()
         )
         for running in snapshot.running:
             state._resume(running)
         return state
 
+    @property
+    def graph(self) -> Graph:
+        return self.prepared.graph
+
+    @property
+    def router(self) -> Router:
+        return self.prepared.router
+
+    @property
+    def total_bytes(self) -> Floats:
+        return self.prepared.memory_bytes
+
     def demand(self, workload: Workload) -> Demand:
-        asked = demand(workload, self.hardware)
+        asked = self.prepared.demand(workload)
         if workload.job.mode == "stream":
             return asked
         problem = f"it runs once (`mode: once`), and {self.policy} places streams"
         return replace(asked, problems=(*asked.problems, problem))
 
     def _resume(self, running: RunningJob) -> None:
-        plan, job = running.plan, running.workload.job
-        asked = self.demand(running.workload)
-        devices = [self.graph.index.get(plan.placement[task.id]) for task in job.tasks]
-        for device, needed in zip(devices, asked.memory_bytes, strict=True):
-            if device is not None:
-                self.free_bytes[device] -= needed
-        routes = [self.graph.route(plan.routes.get(flow.id, ())) for flow in job.flows]
-        kept = [route for route in routes if route is not None]
-        placed = tuple(device for device in devices if device is not None)
-        if len(placed) < len(devices) or len(kept) < len(routes) or asked.problems:
+        resumed = self.prepared.resume(running)
+        if resumed is None or running.workload.job.mode != "stream":
+            for device, held in running.workload.held_bytes(running.plan.placement).items():
+                if device in self.graph.index:
+                    self.free_bytes[self.graph.index[device]] -= held
             self.stranded.append(running)
             return
-        rates = np.array([plan.rates_bps.get(flow.id, 0.0) for flow in job.flows], dtype=np.float64)
-        self.jobs.append(
-            Placed(
-                demand=asked,
-                placement=placed,
-                routes=kept,
-                rates_bps=rates,
-                granted_per_s=plan.granted_per_s,
-                plan=plan,
-            )
+        job = Placed(
+            demand=resumed.demand,
+            placement=resumed.placement,
+            routes=list(resumed.routes),
+            rates_bps=resumed.rates_bps,
+            granted_per_s=running.plan.granted_per_s,
+            plan=running.plan,
         )
+        self.hold(job)
+        self.jobs.append(job)
 
     def admit(self, asked: Demand, placement: Sequence[int]) -> Placed:
         """Take a job in: its memory is held from here on; routes and rates are still to be set."""
@@ -190,6 +187,7 @@ class State:
             )
             if job.plan is None or not _same(job.plan, plan):
                 plans[plan.job] = plan
+                self.prepared.remember(job.demand, plan, job.placement, tuple(job.routes))
         return Decision(plans=plans, infeasible=dict(self.infeasible))
 
     def _describe(self, job: Placed) -> PlacedJob:
