@@ -42,7 +42,8 @@ class FlowReceiver:
 
     Bound at once, so that port (0: the kernel's choice) is known and the sender can connect, whenever
     receive() is first called. Lets in one peer: the one with the client key of security, or with None
-    the first that comes. max_items and max_bytes must be the sender's.
+    the first that comes. max_items and max_bytes must be the sender's. tick_s: how soon a blocked receive()
+    sees close() and the loss of its peer; many flows that are idle for long do with a slower one.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class FlowReceiver:
         max_bytes: int,
         name: str = "",
         peer_timeout_s: float = 10.0,
+        tick_s: float = TICK_S,
     ) -> None:
         if max_items < 1 or max_bytes < 1:
             raise ValueError(f"expected max_items and max_bytes of at least 1: {max_items}, {max_bytes}")
@@ -64,6 +66,7 @@ class FlowReceiver:
         self._max_bytes = max_bytes
         self._tell_at_items = max(1, max_items // 4)
         self._tell_at_bytes = max(1, max_bytes // 4)
+        self._tick_s = tick_s
         self._greeted = False
         self._end: EndOfStream | None = None
         self._lost_before = False
@@ -79,7 +82,7 @@ class FlowReceiver:
 
     def _bind(self, address: str, port: int, security: FlowSecurity | None, peer_timeout_s: float) -> int:
         self._socket = flow_socket(peer_timeout_s)
-        self._socket.rcvtimeo = int(TICK_S * 1000)
+        self._socket.rcvtimeo = int(self._tick_s * 1000)
         self._recv = self._socket.recv
         if security is not None:
             if security.server_secret is None:
@@ -122,17 +125,17 @@ class FlowReceiver:
                         self._tell_if_due()
                 return gathered
         with self._lock:
-            if timeout_s < TICK_S and not self._over and not self._socket.poll(int(timeout_s * 1000)):
+            if timeout_s < self._tick_s and not self._over and not self._socket.poll(int(timeout_s * 1000)):
                 self._look()
                 return None
             give_up_s = 0.0
             while not self._over:
                 try:
-                    head = self._recv()  # for TICK_S at most
+                    head = self._recv()  # for a tick at most
                 except zmq.Again:
                     self._look()
                     now_s = time.monotonic()
-                    give_up_s = give_up_s or now_s + timeout_s - TICK_S
+                    give_up_s = give_up_s or now_s + timeout_s - self._tick_s
                     if now_s >= give_up_s:
                         return None
                     continue

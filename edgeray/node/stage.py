@@ -10,23 +10,21 @@ concerns. On a thin device waking everybody would cost more than the tasks.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
 
 from edgeray.errors import EdgeRayError, StageError
 from edgeray.node.code import LoadedTask, TaskCode, iterate
+from edgeray.node.crew import Crew
 from edgeray.node.inbox import Inbox, Item
 from edgeray.node.measure import SinkLog, SinkWindow, TaskCounters
 from edgeray.node.pace import Pace
 from edgeray.scheduler.effects import StagePlan
 from policies.model import FlowId, TaskId
-
-log = logging.getLogger(__name__)
 
 OUT_QUEUE_ITEMS = 2
 RECEIVE_TIMEOUT_S = 0.2
@@ -81,8 +79,8 @@ class Stage:
         self._entry: dict[tuple[TaskId, TaskId], TaskId | FlowId] = {
             (flow.producer, flow.consumer): flow.flow for flow in plan.inflows
         }
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
+        self._crew = Crew(self._lock, self._wake_all)
+        self._stop = self._crew.ended
         self._open = set(plan.tasks)
         self._counters = {task: TaskCounters() for task in plan.tasks}
         self._sinks = {task: SinkLog() for task in plan.sinks}
@@ -102,34 +100,32 @@ class Stage:
             for task in plan.tasks
             if not plan.inputs[task]
         }
-        self._threads: list[threading.Thread] = []
 
     # What its owner does with it
 
     def start(self) -> None:
         """Start all threads; receivers are listening already."""
         for flow in self.plan.inflows:
-            self._spawn(f"recv {flow.flow}", partial(self._receive, flow.flow, flow.producer, flow.consumer))
+            self._crew.spawn(
+                f"recv {flow.flow}", partial(self._receive, flow.flow, flow.producer, flow.consumer)
+            )
         for out in self.plan.outflows:
-            self._spawn(f"send {out.flow}", partial(self._send, out.flow, out.producer))
+            self._crew.spawn(f"send {out.flow}", partial(self._send, out.flow, out.producer))
         if self._inboxes:
-            self._spawn("tasks", self._work)
+            self._crew.spawn("tasks", self._work)
         for task in self._paces:
-            self._spawn(f"source {task}", partial(self._run_source, task))
+            self._crew.spawn(f"source {task}", partial(self._run_source, task))
 
     def wait(self) -> None:
         """Block until the stage has finished or was stopped. Raises what broke it."""
-        for thread in tuple(self._threads):
-            thread.join()
+        self._crew.join()
         self._close_flows()
-        if self._error is not None:
-            raise self._error
+        if self._crew.error is not None:
+            raise self._crew.error
 
     def stop(self) -> None:
         """End now: the item in hand is finished, tasks are closed, flows are cut."""
-        with self._lock:
-            self._stop.set()
-            self._wake_all()
+        self._crew.end()
 
     def pace(self, granted_per_s: float | None) -> None:
         """Give the sources a new granted rate."""
@@ -151,25 +147,6 @@ class Stage:
         return {task: sink.window(from_s, to_s) for task, sink in self._sinks.items()}
 
     # Threads
-
-    def _spawn(self, name: str, body: Callable[[], None]) -> None:
-        def run() -> None:
-            try:
-                body()
-            except BaseException as error:
-                self._fail(error)
-
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _fail(self, error: BaseException) -> None:
-        with self._lock:
-            if self._error is None and not self._stop.is_set():
-                log.error("stage failed", exc_info=error)
-                self._error = error
-            self._stop.set()
-            self._wake_all()
 
     def _wake_all(self) -> None:
         """Called with the lock held."""
@@ -304,7 +281,7 @@ class Stage:
                 ended.set()
                 self._room[task].notify_all()
 
-        self._spawn(f"produce {task}", produce)
+        self._crew.spawn(f"produce {task}", produce)
         while True:
             with self._lock:
                 while not (
