@@ -1,0 +1,24 @@
+"""The live system's scheduler and policies under a virtual clock."""
+
+from edgeray.simulator.outcome import Outcome, SimulatedJob
+from edgeray.simulator.scenario import (
+    Arrival,
+    DeviceFails,
+    DeviceReturns,
+    Disturbance,
+    LinkChanges,
+    Scenario,
+)
+from edgeray.simulator.simulate import simulate
+
+__all__ = [
+    "Arrival",
+    "DeviceFails",
+    "DeviceReturns",
+    "Disturbance",
+    "LinkChanges",
+    "Outcome",
+    "Scenario",
+    "SimulatedJob",
+    "simulate",
+]
