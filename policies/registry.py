@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
+from policies.makespan.policy import Cpop, Heft, Peft, Portfolio
 from policies.model import Policy
 from policies.placement.joint import Joint, JointFloor
 from policies.placement.otfa import OnlineFlowAdjustment
@@ -12,7 +13,7 @@ from policies.placement.otfs import OnlineFlowScheduling
 from policies.placement.tp import TaskPartition
 from policies.placement.whole import BalancedAllocation, LeastRequested
 
-_BUILT_IN: dict[str, Callable[[], Policy]] = {
+_STREAMS: dict[str, Callable[[], Policy]] = {
     "lr": LeastRequested,
     "br": BalancedAllocation,
     "tp": TaskPartition,
@@ -21,11 +22,18 @@ _BUILT_IN: dict[str, Callable[[], Policy]] = {
     "joint": Joint,
     "joint-floor": JointFloor,
 }
+_ONE_SHOT: dict[str, Callable[[], Policy]] = {
+    "heft": Heft,
+    "cpop": Cpop,
+    "peft": Peft,
+    "portfolio": Portfolio,
+}
+_BUILT_IN = {**_STREAMS, **_ONE_SHOT}
 
-POLICIES: tuple[str, ...] = tuple(_BUILT_IN)
-"""The built-in ones, in the order of reports."""
-ONE_SHOT_POLICIES: tuple[str, ...] = ("heft", "cpop", "peft", "portfolio")
-"""Those of one-shot jobs."""
+POLICIES: tuple[str, ...] = tuple(_STREAMS)
+"""The built-in ones for streams, in the order of reports."""
+ONE_SHOT_POLICIES: tuple[str, ...] = tuple(_ONE_SHOT)
+"""The built-in ones for one-shot jobs, in the order of reports."""
 
 
 def load_policy(name: str) -> Policy:
@@ -37,7 +45,7 @@ def load_policy(name: str) -> Policy:
         return _BUILT_IN[name]()
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(f"unknown policy {name!r}, expected one of {', '.join(POLICIES)}, or module:Class")
+        raise ValueError(f"unknown policy {name!r}, expected one of {', '.join(_BUILT_IN)}, or module:Class")
     try:
         policy = getattr(importlib.import_module(module), attribute)()
     except (ImportError, AttributeError, TypeError) as error:

@@ -94,7 +94,10 @@ class Hardware:
 
 
 def demand(workload: Workload, hardware: Hardware) -> Demand:
-    """Read a workload's numbers. A source whose seconds nobody knows takes none: it only produces."""
+    """Read a workload's numbers. A source whose seconds nobody knows takes none: it only produces.
+
+    Of a one-shot job, only where nobody knows them for any device: there a source is a task like others.
+    """
     job, graph = workload.job, hardware.graph
     position = {task.id: index for index, task in enumerate(job.tasks)}
     problems: list[str] = []
@@ -119,8 +122,10 @@ def demand(workload: Workload, hardware: Hardware) -> Demand:
     rows = [_task_seconds(task, workload.profile, hardware) for task in job.tasks]
     seconds = np.array(rows, dtype=np.float64).reshape(len(rows), len(hardware.types))
     for index, flows in enumerate(inputs):
-        if not flows:
-            seconds[index, np.isinf(seconds[index])] = 0.0
+        unknown = np.isinf(seconds[index])
+        declared = job.tasks[index].seconds is not None
+        if not flows and (job.mode == "stream" or (unknown.all() and not declared)):
+            seconds[index, unknown] = 0.0
     return Demand(
         workload=workload,
         class_seconds=seconds,

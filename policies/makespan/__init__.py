@@ -1,0 +1,1 @@
+"""One-shot jobs: each task runs once, and the last is to end as soon as can be."""
