@@ -18,11 +18,13 @@ from edgeray.scheduler.effects import (
     PaceStage,
     ProfileJob,
     StartStage,
+    StartTransfer,
     StopStage,
 )
 from edgeray.scheduler.jobs import JobRecord, Phase, crossing_flows, flow_rules, stage_plans
+from edgeray.scheduler.lanes import Lanes
 from edgeray.scheduler.ports import PortPool
-from policies.model import Decision, DeviceId, JobId, Network, Plan, Policy, RunningJob, Snapshot
+from policies.model import Decision, DeviceId, FlowId, JobId, Network, Plan, Policy, RunningJob, Snapshot
 
 Handler = Callable[..., list[Effect]]
 
@@ -42,6 +44,7 @@ class SchedulerState:
         self._jobs: dict[JobId, JobRecord] = {}
         self._addresses: dict[DeviceId, str] = {}
         self._ports = PortPool()
+        self._lanes = Lanes()
         self._versions: dict[DeviceId, int] = {}
         self._applied: dict[DeviceId, int] = {}
         self._handlers: Mapping[type[ev.Event], Handler] = {
@@ -52,6 +55,8 @@ class SchedulerState:
             ev.DeviceLost: self._device_lost,
             ev.StageDeployed: self._stage_deployed,
             ev.StageEnded: self._stage_ended,
+            ev.TransferReady: self._transfer_ready,
+            ev.TransferDone: self._transfer_done,
             ev.NetworkApplied: self._network_applied,
             ev.NetworkRefused: self._network_refused,
             ev.StopRequested: self._stop_requested,
@@ -72,7 +77,12 @@ class SchedulerState:
 
     def handle(self, event: ev.Event) -> list[Effect]:
         """Take one event in; the effects are to be carried out in order. Late or repeated events do nothing."""
-        return self._handlers[type(event)](event)
+        effects = self._handlers[type(event)](event)
+        return [*effects, *(self._start_transfer(*key) for key in self._lanes.grants(event.at_s))]
+
+    def wake_s(self) -> float | None:
+        """When a Ticked would start a transfer that waits for another one's planned start; None: there is none."""
+        return self._lanes.wake_s()
 
     def snapshot(self, now_s: float) -> Snapshot:
         """What a policy sees now."""
@@ -172,8 +182,25 @@ class SchedulerState:
             return []
         record.phase = Phase.RUNNING
         record.started_s = at_s
+        if record.workload.job.mode == "once" and record.plan is not None:
+            self._lanes.admit(record.id, record.plan, at_s)
         starts: list[Effect] = [StartStage(device=device, job=record.id) for device in sorted(record.stages)]
         return [self._changed(record, "running"), *starts]
+
+    # Transfers of one-shot jobs
+
+    def _transfer_ready(self, event: ev.TransferReady) -> list[Effect]:
+        started = self._lanes.ready(event.job, event.flow)
+        return [self._start_transfer(event.job, event.flow)] if started else []
+
+    def _transfer_done(self, event: ev.TransferDone) -> list[Effect]:
+        self._lanes.done(event.job, event.flow)
+        return []
+
+    def _start_transfer(self, job: JobId, flow: FlowId) -> StartTransfer:
+        plan = self._jobs[job].plan
+        assert plan is not None, f"job {job} sends, so it was placed"
+        return StartTransfer(device=plan.routes[flow][0], job=job, flow=flow)
 
     # Devices and their networks
 
@@ -325,6 +352,7 @@ class SchedulerState:
             record.detail, record.blamed_on_peer = detail, False
         if record.phase.ended or record.phase is Phase.STOPPING:
             return [] if record.stages or record.phase.ended else self._release(record, at_s)
+        self._lanes.drop(record.id)
         record.ending = ending
         record.detail, record.blamed_on_peer = detail, peer_lost
         if not record.stages:
@@ -335,6 +363,7 @@ class SchedulerState:
 
     def _release(self, record: JobRecord, at_s: float) -> list[Effect]:
         """Give back all that the job held, and let the others have it."""
+        self._lanes.drop(record.id)
         held = _route_devices(record.plan)
         for port in record.ports.values():
             self._ports.release(port)
