@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from edgeray.policy_names import check_mode, default_policy, policy_named
 from edgeray.profiler import ProfileStore, merge
 from edgeray.scheduler.views import plan_json
 from edgeray.spec import App, Cluster, check_job_on_cluster
-from policies.model import Decision, JobId, Mode, Network, Profile, Snapshot, Workload
+from policies.model import Decision, DeviceId, JobId, Mode, Network, Profile, Snapshot, Workload
 
 
 def mode_of_all(apps: Sequence[App]) -> Mode:
@@ -37,17 +37,41 @@ def chosen_policy(named: str | None, mode: Mode) -> str:
 
 
 def workloads_of(apps: Sequence[App], cluster: Cluster, store: ProfileStore) -> list[Workload]:
-    """The apps' jobs with their numbers; jobs of one name are numbered.
+    """The apps' jobs with their numbers, in the order given; jobs of one name are numbered."""
+    return distinct([workload_of(app, cluster, store) for app in apps])
 
-    Raises SpecError when a job does not fit the cluster file, ClusterError when a profile is missing.
+
+def workload_of(app: App, cluster: Cluster, store: ProfileStore) -> Workload:
+    """The app's job with its numbers.
+
+    Raises SpecError when the job does not fit the cluster file, ClusterError when its profile is missing.
     """
-    for app in apps:
-        check_job_on_cluster(app, cluster)
-    names = _distinct([str(app.job.id) for app in apps])
-    return [
-        Workload(job=replace(app.job, id=JobId(name)), profile=stored_profile(app, cluster.network, store))
-        for app, name in zip(apps, names, strict=True)
-    ]
+    check_job_on_cluster(app, cluster)
+    return Workload(job=app.job, profile=stored_profile(app, cluster.network, store))
+
+
+def with_sources_on(app: App, device: DeviceId) -> App:
+    """The app with all its sources on one device."""
+    moved = {task.id for task in app.job.sources}
+    tasks = tuple(replace(task, device=device) if task.id in moved else task for task in app.job.tasks)
+    return replace(app, job=replace(app.job, tasks=tasks))
+
+
+def distinct(workloads: Sequence[Workload]) -> list[Workload]:
+    """The same workloads, with job ids that are numbered where one comes twice."""
+    given = {workload.job.id for workload in workloads}
+    counts: dict[JobId, int] = {}
+    return [_numbered(workload, given, counts) for workload in workloads]
+
+
+def _numbered(workload: Workload, given: Set[JobId], counts: dict[JobId, int]) -> Workload:
+    name = workload.job.id
+    counts[name] = counts.get(name, 0) + 1
+    if counts[name] == 1:
+        return workload
+    while (id := JobId(f"{name}-{counts[name]}")) in given:
+        counts[name] += 1
+    return replace(workload, job=replace(workload.job, id=id))
 
 
 def decide(policy: str, workloads: Sequence[Workload], network: Network) -> Decision:
@@ -84,13 +108,3 @@ def decision_json(policy: str, decision: Decision, workloads: Sequence[Workload]
         "reasons": [f"{one.job}: {reason}" for one in refused for reason in one.reasons],
         "jobs": [plan_json(decision.plans[w.job.id], w) for w in workloads if w.job.id in decision.plans],
     }
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The same names, numbered where one comes twice."""
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return out

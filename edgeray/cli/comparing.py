@@ -14,6 +14,7 @@ from edgeray import __version__
 from edgeray.cli.console import say, stderr
 from edgeray.client import LEASE_S, POLL_S, Client, require_known
 from edgeray.errors import BadInputError
+from edgeray.planning import with_sources_on
 from edgeray.profiler import merge
 from edgeray.scheduler.views import JobView
 from edgeray.spec import App
@@ -32,13 +33,7 @@ def arrivals(apps: Sequence[App], sources: Sequence[str] | None) -> list[App]:
     """The jobs in order of arrival: each app once, or once a source device with its sources moved there."""
     if sources is None:
         return list(apps)
-    return [_with_sources_on(app, DeviceId(device.strip())) for device in sources for app in apps]
-
-
-def _with_sources_on(app: App, device: DeviceId) -> App:
-    moved = {task.id for task in app.job.sources}
-    tasks = tuple(replace(task, device=device) if task.id in moved else task for task in app.job.tasks)
-    return replace(app, job=replace(app.job, tasks=tasks))
+    return [with_sources_on(app, DeviceId(device.strip())) for device in sources for app in apps]
 
 
 def compare(apps: Sequence[App], policies: Sequence[str], *, seconds: float, interval_s: float) -> Comparison:
