@@ -28,13 +28,14 @@ from edgeray.scheduler.journal import Journal
 from edgeray.scheduler.service import TICK_S, SchedulerService
 from edgeray.telemetry.records import DeviceSample
 from edgeray.testbed import device_file
-from policies.model import DeviceId, JobId, Network
+from policies.model import DeviceId, FlowId, JobId, Network
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = "edgeray"
 SCHEDULER = "scheduler"
 CALL_TIMEOUT_S = 60.0
+ANNOUNCE_TICK_S = 0.5
 DEPLOY_TIMEOUT_S = 300.0
 LONG_CALLS = {"deploy": DEPLOY_TIMEOUT_S, "profile": 900.0, "prepare": DEPLOY_TIMEOUT_S}
 
@@ -113,7 +114,7 @@ class NodeActor:
         }
         if package is not None:
             options["runtime_env"] = {"working_dir": package}
-        actor = ray.remote(StageHost).options(**options).remote()
+        actor = ray.remote(StageHost).options(**options).remote(_Announcer())
         return _RemoteStage(actor, f"the stage of {job} on {self._device.device}")
 
 
@@ -160,6 +161,27 @@ class _SchedulerReports:
             self._pending = None
         except (ActorDiedError, ValueError) as error:
             raise ConnectionError(str(error)) from error
+
+
+class _Announcer:
+    """A stage's word to the scheduler, straight from its process; repeated until it was heard."""
+
+    def transfer_ready(self, job: JobId, flow: FlowId, *, stop: threading.Event) -> None:
+        self._tell("transfer_ready", job, flow, stop)
+
+    def transfer_done(self, job: JobId, flow: FlowId, *, stop: threading.Event) -> None:
+        self._tell("transfer_done", job, flow, stop)
+
+    def _tell(self, method: str, job: JobId, flow: FlowId, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                heard = _scheduler().call.remote(method, job, flow)
+                while not stop.is_set():
+                    if ray.wait([heard], timeout=ANNOUNCE_TICK_S)[0]:
+                        ray.get(heard)
+                        return
+            except (RayActorError, ValueError):  # it is being started again, or there is none any more
+                stop.wait(ANNOUNCE_TICK_S)
 
 
 def _scheduler() -> ActorHandle:

@@ -15,17 +15,20 @@ from typing import Any
 import psutil
 
 from edgeray.dataplane import FlowReceiver, FlowSecurity, FlowSender
-from edgeray.errors import StageError
+from edgeray.errors import BadInputError, StageError
 from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_task
 from edgeray.node.limits import enter_memory_group, enter_stage_group
 from edgeray.node.measure import SinkWindow
+from edgeray.node.once import Announcer, OnceStage
 from edgeray.node.stage import Stage
 from edgeray.profiler.measure import TaskMeasurement, measure
+from edgeray.results import INDEX
 from edgeray.scheduler.effects import StagePlan
 from policies.model import FlowId, Job, TaskId
 
 FLOW_ITEMS = 4
 FLOW_BYTES = 8 * 2**20
+IDLE_TICK_S = 0.5  # flows of one-shot jobs are idle for most of their lives, and a job has many
 LOG_TAIL_BYTES = 64 * 1024
 
 
@@ -66,10 +69,14 @@ class StageCounters:
 
 
 class StageHost:
-    """prepare → start → wait; stop, pace, counters and sink_windows at any time after prepare."""
+    """prepare → start → wait; stop, pace, counters and sink_windows at any time after prepare.
 
-    def __init__(self) -> None:
-        self._stage: Stage | None = None
+    announcer: whom stages of one-shot jobs tell of their transfers.
+    """
+
+    def __init__(self, announcer: Announcer) -> None:
+        self._announcer = announcer
+        self._stage: Stage | OnceStage | None = None
         self._senders: dict[FlowId, FlowSender] = {}
         self._receivers: dict[FlowId, FlowReceiver] = {}
         self._order: StageOrder | None = None
@@ -94,6 +101,7 @@ class StageHost:
                 max_items=FLOW_ITEMS,
                 max_bytes=FLOW_BYTES,
                 name=f"{flow.flow} from {flow.peer}",
+                **({} if order.plan.due_s is None else {"tick_s": IDLE_TICK_S}),
             )
         enter_stage_group()
         for out in order.plan.outflows:
@@ -106,8 +114,22 @@ class StageHost:
                 name=f"{out.flow} to {out.peer}",
                 pacing_bps=out.rate_bps if order.self_paced else None,
             )
-        self._stage = Stage(order.plan, tasks, order.code, self._senders, self._receivers)
+        self._stage = self._make_stage(order, tasks, output_dir)
         return os.getpid()
+
+    def _make_stage(
+        self, order: StageOrder, tasks: Mapping[TaskId, LoadedTask], output_dir: Path
+    ) -> Stage | OnceStage:
+        if order.plan.due_s is None:
+            return Stage(order.plan, tasks, order.code, self._senders, self._receivers)
+        return OnceStage(
+            order.plan,
+            tasks,
+            self._senders,
+            self._receivers,
+            announcer=self._announcer,
+            output_dir=output_dir,
+        )
 
     def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement]:
         """Measure every task of the job here, under the device's limits. Raises StageError."""
@@ -148,6 +170,12 @@ class StageHost:
                 receiver.close()
             self._ready.set()
 
+    def start_transfer(self, flow: FlowId) -> None:
+        """The links of a one-shot job's outgoing flow are free for it."""
+        stage = self._running()
+        if isinstance(stage, OnceStage):
+            stage.start_transfer(flow)
+
     def pace(self, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None:
         """New rates: of the sources, and of the flows where this device has no tc."""
         self._running().pace(granted_per_s)
@@ -176,7 +204,7 @@ class StageHost:
         return self._running().sink_window(from_s, to_s)
 
     def _task_row(
-        self, stage: Stage, task: TaskId
+        self, stage: Stage | OnceStage, task: TaskId
     ) -> tuple[int, float, int, int, float | None, float | None]:
         counters = stage.counters()[task]
         recent = sorted(counters.recent)
@@ -184,7 +212,7 @@ class StageHost:
         p95 = recent[min(len(recent) - 1, int(len(recent) * 0.95))] if recent else None
         return counters.items, counters.busy_s, stage.waiting(task), counters.dropped, p50, p95
 
-    def _running(self) -> Stage:
+    def _running(self) -> Stage | OnceStage:
         if self._stage is None:
             raise StageError("the stage has not been prepared")
         return self._stage
@@ -212,9 +240,17 @@ def log_tail(output_dir: Path, max_bytes: int = LOG_TAIL_BYTES) -> str:
         return file.read().decode("utf-8", errors="replace")
 
 
+def served_file(results: Path, file: str) -> Path:
+    """A file of a job's results. Raises BadInputError for one that is not there, or lies outside of them."""
+    path = (results / file).resolve()
+    if not path.is_relative_to(results.resolve()) or not path.is_file():
+        raise BadInputError(f"the job has no result named {file!r}")
+    return path
+
+
 def describe_output(output_dir: Path) -> dict[str, Any]:
     """Result files of a job on this device: name to size in bytes, the log left out."""
     if not output_dir.is_dir():
         return {}
-    files = sorted(p for p in output_dir.rglob("*") if p.is_file() and p.name != "stage.log")
+    files = sorted(p for p in output_dir.rglob("*") if p.is_file() and p.name not in ("stage.log", INDEX))
     return {str(path): path.stat().st_size for path in files}

@@ -14,11 +14,20 @@ from edgeray.errors import FlowError, StageError, one_line
 from edgeray.network.manager import NetworkManager
 from edgeray.network.types import FlowRule
 from edgeray.node.code import TaskCode
-from edgeray.node.host import ProfileOrder, StageCounters, StageOrder, describe_output, log_tail
+from edgeray.node.host import (
+    ProfileOrder,
+    StageCounters,
+    StageOrder,
+    describe_output,
+    log_tail,
+    served_file,
+)
 from edgeray.node.limits import memory_kills
 from edgeray.node.measure import SinkWindow
 from edgeray.node.monitor import DeviceMonitor
+from edgeray.node.once import RESULTS
 from edgeray.profiler.measure import TaskMeasurement
+from edgeray.results import Output, read_index
 from edgeray.telemetry.records import DeviceSample
 from policies.model import DeviceId, FlowId, Job, JobId, TaskId
 
@@ -34,6 +43,7 @@ class StageHandle(Protocol):
     def start(self) -> None: ...
     def wait(self) -> None: ...
     def stop(self) -> None: ...
+    def start_transfer(self, flow: FlowId) -> None: ...
     def pace(self, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None: ...
     def counters(self) -> StageCounters: ...
     def sink_windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]: ...
@@ -160,6 +170,12 @@ class NodeService:
         if handle is not None:
             handle.pace(granted_per_s, rates_bps)
 
+    def start_transfer(self, job: JobId, flow: FlowId) -> None:
+        """Let a one-shot job's outgoing flow go."""
+        handle = self._stages.get(job)
+        if handle is not None:
+            handle.start_transfer(flow)
+
     def profile(
         self, job: Job, code: Mapping[TaskId, TaskCode], package: str | None
     ) -> dict[TaskId, TaskMeasurement]:
@@ -216,6 +232,16 @@ class NodeService:
 
     def results(self, job: JobId) -> dict[str, Any]:
         return describe_output(self.output_dir(job))
+
+    def outputs(self, job: JobId) -> tuple[Output, ...]:
+        """What the sinks of a one-shot job have returned on this device."""
+        return read_index(self.output_dir(job) / RESULTS)
+
+    def read_output(self, job: JobId, file: str, offset: int, size: int) -> bytes:
+        """A piece of a result, also of a job that has ended. Raises BadInputError for any other file."""
+        with served_file(self.output_dir(job) / RESULTS, file).open("rb") as opened:
+            opened.seek(offset)
+            return opened.read(size)
 
     # Threads
 

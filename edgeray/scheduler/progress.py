@@ -20,6 +20,7 @@ class _TaskProgress:
     dropped: int = 0
     recent: deque[tuple[float, float, int]] = field(default_factory=lambda: deque(maxlen=60))
     last: TaskSample | None = None
+    ended_s: float | None = None  # of a one-shot job's task, since the job's start
 
 
 class Progress:
@@ -39,10 +40,11 @@ class Progress:
 
     def finish(self, job: JobId, final: StageCounters) -> None:
         """The last counts of a stage that has ended: what no sample told any more."""
-        for name, (items, _, _, dropped, _, _) in final.tasks.items():
+        for name, (items, _, _, dropped, p50_s, _) in final.tasks.items():
             task = self._tasks.setdefault((job, name), _TaskProgress())
             task.items = max(task.items, items)
             task.dropped = max(task.dropped, dropped)
+            task.ended_s = p50_s  # a task that ran once has one latency: from the job's start
 
     def of(self, job: JobId, sinks: Sequence[TaskId]) -> dict[str, Any]:
         """What a job's slowest sink has seen, and what all its sources dropped."""
@@ -57,6 +59,15 @@ class Progress:
             "rate_per_s": _rate(slowest),
             "latency_p50_s": slowest.last.latency_p50_s if slowest.last else None,
             "latency_p95_s": slowest.last.latency_p95_s if slowest.last else None,
+        }
+
+    def of_once(self, job: JobId, tasks: Sequence[TaskId]) -> dict[str, Any]:
+        """How many of a one-shot job's tasks have run, and once all have, how long that took."""
+        rows = [self._tasks[key] for task in tasks if (key := (job, task)) in self._tasks]
+        ends = [row.ended_s for row in rows if row.ended_s is not None]
+        return {
+            "tasks_done": sum(row.items > 0 for row in rows),
+            "makespan_s": max(ends) if len(ends) == len(tasks) else None,
         }
 
 

@@ -14,12 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 from edgeray.dataplane.security import FlowSecurity, new_flow_security
-from edgeray.errors import BadInputError, one_line
+from edgeray.errors import BadInputError, ClusterError, one_line
 from edgeray.node.code import AppPackage
 from edgeray.node.host import StageOrder
 from edgeray.node.measure import SinkWindow
 from edgeray.node.service import NodeCounters, StageEnd
 from edgeray.profiler import FleetProfiler, ProfileStore, TaskMeasurement, merge
+from edgeray.results import Output
 from edgeray.scheduler import events as ev
 from edgeray.scheduler.effects import (
     ApplyNetwork,
@@ -30,8 +31,10 @@ from edgeray.scheduler.effects import (
     ProfileJob,
     StagePlan,
     StartStage,
+    StartTransfer,
     StopStage,
 )
+from edgeray.scheduler.fleet import Fleet
 from edgeray.scheduler.journal import Journal
 from edgeray.scheduler.nodes import NodeHandle
 from edgeray.scheduler.progress import Progress
@@ -74,8 +77,7 @@ class SchedulerService:
         self._planning_s = 0.0
         self._state = SchedulerState(network, lambda name: TimedPolicy(policy_named(name), self._planned))
         self._lock = threading.RLock()
-        self._nodes: dict[DeviceId, NodeHandle] = {}
-        self._workers: dict[DeviceId, ThreadPoolExecutor] = {}
+        self._fleet = Fleet()
         self._background = ThreadPoolExecutor(max_workers=8, thread_name_prefix="scheduler")
         self._packages: dict[JobId, AppPackage] = {}
         self._security: dict[JobId, dict[FlowId, FlowSecurity]] = {}
@@ -142,8 +144,28 @@ class SchedulerService:
         """The job's story, and the tail of what its stages printed, by device."""
         view = self.job(job)
         devices = sorted(set((view.plan or {}).get("placement", {}).values()))
-        tails = {d: self._ask(DeviceId(d), lambda node: node.logs(job)) for d in devices}
+        tails = {d: self._fleet.ask(DeviceId(d), lambda node: node.logs(job)) for d in devices}
         return {"story": self._journal.story(job), "stages": {d: tail for d, tail in tails.items() if tail}}
+
+    def outputs(self, job: JobId) -> list[tuple[DeviceId, Output]]:
+        """What the sinks of a one-shot job returned, and where it lies. ClusterError when a device is gone."""
+        self.job(job)
+        with self._lock:
+            record = self._state.jobs.get(job)
+            plan = record.plan if record else None
+            needed = {plan.placement[t] for t in sink_tasks(record.workload)} if record and plan else set()
+        found = self._fleet.ask_all(lambda node: node.outputs(job))
+        if missing := sorted(needed - set(found)):
+            raise ClusterError(f"results of {job} lie on {', '.join(missing)}, which does not answer")
+        return [(device, output) for device, outputs in found.items() for output in outputs]
+
+    def read_output(self, job: JobId, device: DeviceId, file: str, offset: int, size: int) -> bytes:
+        """A piece of a result, also of a job that has ended. Raises ClusterError, or BadInputError for no result."""
+        self.job(job)
+        node = self._fleet.nodes.get(device)
+        if node is None:
+            raise ClusterError(f"results of {job} lie on {device}, which is gone")
+        return node.read_output(job, file, offset, size)
 
     def profile(
         self, package: AppPackage, *, again: bool = False
@@ -152,26 +174,20 @@ class SchedulerService:
         self._check_devices(package)
         with self._lock:
             busy = {d for r in self._state.jobs.values() if r.phase.placed for d in r.stages}
-            nodes = {self._network.devices[d]: node for d, node in sorted(self._nodes.items())}
+        nodes = {self._network.devices[d]: node for d, node in self._fleet.nodes.items()}
         return self._profiler.measure(package, nodes, busy, again=again)
 
     # Devices
 
     def node_joined(self, device: DeviceId, address: str, node: NodeHandle) -> None:
         """A node that was reset stands ready."""
-        with self._lock:
-            self._nodes[device] = node
-            self._workers[device] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"node {device}")
-            self._heard_s[device] = self._clock()
+        self._fleet.join(device, node)
+        self._heard_s[device] = self._clock()
         self._post(ev.DeviceJoined(at_s=self._clock(), device=device, address=address))
 
     def node_lost(self, device: DeviceId, reason: str) -> None:
-        with self._lock:
-            if self._nodes.pop(device, None) is None:
-                return
-            worker = self._workers.pop(device)
-        worker.shutdown(wait=False, cancel_futures=True)
-        self._post(ev.DeviceLost(at_s=self._clock(), device=device, reason=reason))
+        if self._fleet.leave(device):
+            self._post(ev.DeviceLost(at_s=self._clock(), device=device, reason=reason))
 
     def devices(self) -> list[DeviceView]:
         now_s = self._clock()
@@ -225,16 +241,17 @@ class SchedulerService:
             )
         )
 
+    def transfer_ready(self, job: JobId, flow: FlowId) -> None:
+        """A one-shot job's flow has its data (told by its producer's stage)."""
+        self._post(ev.TransferReady(at_s=self._clock(), job=job, flow=flow))
+
+    def transfer_done(self, job: JobId, flow: FlowId) -> None:
+        """All of it has arrived (told by its consumer's stage)."""
+        self._post(ev.TransferDone(at_s=self._clock(), job=job, flow=flow))
+
     def counters(self) -> dict[DeviceId, NodeCounters]:
         """Cumulative counters of every node, asked for at the same time."""
-        asked = {d: self._background.submit(node.counters) for d, node in tuple(self._nodes.items())}
-        found = {}
-        for device, future in asked.items():
-            try:
-                found[device] = future.result(timeout=30)
-            except Exception as error:
-                log.warning("no counters from %s: %s", device, one_line(error))
-        return found
+        return self._fleet.ask_all(lambda node: node.counters())
 
     def sink_windows(self, job: JobId, from_s: float, to_s: float) -> dict[TaskId, SinkWindow]:
         """What left the job's sinks between two times."""
@@ -243,14 +260,14 @@ class SchedulerService:
             devices = sorted(record.stages) if record else []
         windows: dict[TaskId, SinkWindow] = {}
         for device in devices:
-            windows.update(self._ask(device, lambda node: node.sink_windows(job, from_s, to_s)) or {})
+            windows.update(self._fleet.ask(device, lambda node: node.sink_windows(job, from_s, to_s)) or {})
         return windows
 
     def tick(self) -> None:
         """To be called every second: leases, and nodes that fell silent."""
         now_s = self._clock()
         self._post(ev.Ticked(at_s=now_s))
-        for device in tuple(self._nodes):
+        for device in self._fleet.nodes:
             silent_s = now_s - self._heard_s.get(device, now_s)
             if silent_s > SILENT_S:
                 self.node_lost(device, f"silent for {silent_s:.0f} s")
@@ -284,28 +301,19 @@ class SchedulerService:
             case ProfileJob(job=job):
                 self._background.submit(self._profile_job, job)
             case ApplyNetwork(device=device, version=version):
-                self._order(device, lambda node: self._apply(node, device, version, effect))
+                self._fleet.order(device, lambda node: self._apply(node, device, version, effect))
             case DeployStage(device=device, stage=stage):
-                self._order(device, lambda node: self._deploy(node, device, stage))
+                self._fleet.order(device, lambda node: self._deploy(node, device, stage))
             case StartStage(device=device, job=job):
-                self._order(device, lambda node: self._start(node, device, job))
+                self._fleet.order(device, lambda node: self._start(node, device, job))
             case PaceStage(device=device, job=job):
-                self._order(device, lambda node: node.pace_stage(job, effect.granted_per_s, effect.rates_bps))
+                self._fleet.order(
+                    device, lambda node: node.pace_stage(job, effect.granted_per_s, effect.rates_bps)
+                )
+            case StartTransfer(device=device, job=job, flow=flow):
+                self._fleet.hurry(device, lambda node: node.start_transfer(job, flow))
             case StopStage(device=device, job=job):
-                self._order(device, lambda node: self._stop_stage(node, device, job))
-
-    def _order(self, device: DeviceId, action: Callable[[NodeHandle], None]) -> None:
-        node, worker = self._nodes.get(device), self._workers.get(device)
-        if node is None or worker is None:
-            return  # it was lost: DeviceLost ends what waits for it
-
-        def run() -> None:
-            try:
-                action(node)
-            except Exception as error:
-                log.warning("order to %s failed: %s", device, one_line(error))
-
-        worker.submit(run)
+                self._fleet.order(device, lambda node: self._stop_stage(node, device, job))
 
     def _apply(self, node: NodeHandle, device: DeviceId, version: int, effect: ApplyNetwork) -> None:
         try:
@@ -370,24 +378,16 @@ class SchedulerService:
         return {**ingoing, **outgoing}
 
     def _keep_results(self, job: JobId, device: DeviceId) -> None:
-        files = self._ask(device, lambda node: node.results(job))
+        files = self._fleet.ask(device, lambda node: node.results(job))
         if files:
             self._results.setdefault(job, {})[device] = files
-
-    def _ask(self, device: DeviceId, question: Callable[[NodeHandle], Any]) -> Any:
-        node = self._nodes.get(device)
-        if node is None:
-            return None
-        try:
-            return question(node)
-        except Exception as error:
-            log.warning("%s did not answer: %s", device, one_line(error))
-            return None
 
     def _view(self, job: JobId) -> JobView:
         record = self._state.jobs[job]
         sinks = sink_tasks(record.workload)
         progress = self._progress.of(job, sinks)
+        if record.workload.job.mode == "once":
+            progress |= self._progress.of_once(job, [task.id for task in record.workload.job.tasks])
         return job_view(record, self._packages[job].app, progress, self._results.get(job, {}))
 
     def _check_devices(self, package: AppPackage) -> None:
