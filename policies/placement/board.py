@@ -65,7 +65,7 @@ class Board:
 
     def _append(self, job: Placed) -> None:
         self.jobs.append(job)
-        self._usage.append(self.resources.usage(job.demand, job.placement, job.routes))
+        self._usage.append(self.state.prepared.usage(job.demand, job.placement, job.routes))
 
     def admit(self, asked: Demand, candidate: Candidate) -> None:
         job = self.state.admit(asked, candidate.placement)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ REMEMBERED = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """A running job, read: its plan as indices. usage: what an item of it takes."""
+    """A running job, read: its plan as indices."""
 
     workload: Workload
     plan: Plan
@@ -26,7 +26,6 @@ class Resumed:
     placement: tuple[int, ...]
     routes: tuple[Route, ...]
     rates_bps: Floats
-    usage: Use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,9 @@ class Prepared:
     memory_bytes: Floats
     demands: dict[JobId, Demand] = field(default_factory=dict)
     resumed: dict[JobId, Resumed] = field(default_factory=dict)
+    usages: dict[JobId, tuple[Workload, tuple[int, ...], tuple[Route, ...], Use]] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def of(cls, network: Network) -> Prepared:
@@ -70,7 +72,7 @@ class Prepared:
     def forget_all_but(self, jobs: Iterable[JobId]) -> None:
         """Keep only these jobs in mind."""
         kept = dict.fromkeys(jobs)
-        for known in (self.demands, self.resumed):
+        for known in (self.demands, self.resumed, self.usages):
             for job in [job for job in known if job not in kept]:
                 known.pop(job, None)
 
@@ -109,11 +111,20 @@ class Prepared:
             placement=placement,
             routes=routes,
             rates_bps=np.array(rates, dtype=np.float64),
-            usage=self.resources.usage(asked, placement, routes),
         )
         self.demands[plan.job] = asked
         self.resumed[plan.job] = resumed
         return resumed
+
+    def usage(self, asked: Demand, placement: tuple[int, ...], routes: Sequence[Route]) -> Use:
+        """What an item of the job takes: as before where placement and routes are."""
+        job, asking = asked.workload.job.id, (asked.workload, placement, tuple(routes))
+        known = self.usages.get(job)
+        if known is not None and known[0] is asking[0] and known[1:3] == asking[1:]:
+            return known[3]
+        usage = self.resources.usage(asked, placement, routes)
+        self.usages[job] = (*asking, usage)
+        return usage
 
 
 _RECENT: list[Prepared] = []
