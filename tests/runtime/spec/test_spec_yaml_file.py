@@ -1,11 +1,13 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from edgeray.errors import SpecError
-from edgeray.spec.yaml_file import MAX_FILE_BYTES, read_yaml
+from edgeray.spec.yaml_file import MAX_FILE_BYTES, MAX_VALUES, read_yaml
 
 
 def read(tmp_path: Path, text: str | bytes) -> object:
@@ -109,11 +111,29 @@ def test_bad_files_are_refused_on_their_line(
 def test_aliases_that_explode_are_refused(tmp_path: Path) -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    refused(tmp_path, "\n".join(levels), 1, "100,000 values", "aliases")
+    refused(tmp_path, "\n".join(levels), 1, "250,000 values", "aliases")
 
 
 def test_huge_files_are_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "a: " + "x" * MAX_FILE_BYTES, 1, "larger than 256 kB")
+    refused(tmp_path, "a: " + "x" * MAX_FILE_BYTES, 1, "larger than 4 MB")
+
+
+def test_too_many_values_are_refused(tmp_path: Path) -> None:
+    refused(
+        tmp_path, "a: [" + "\n1," * (2 * MAX_VALUES) + "]", 2 * MAX_VALUES - 1, "more than 250,000 values"
+    )
+
+
+def test_files_read_the_same_without_libyaml(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: [1, {b: on}]\nc: 1e3\n")
+    script = (
+        "import sys; sys.modules['yaml._yaml'] = None\n"
+        "from pathlib import Path; from edgeray.spec.yaml_file import read_yaml\n"
+        "print(read_yaml(Path(sys.argv[1]), expected=''))"
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path / "a.yaml")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(read_yaml(tmp_path / "a.yaml", expected=""))
 
 
 def test_a_missing_file_says_what_is_there(tmp_path: Path) -> None:
