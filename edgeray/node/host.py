@@ -16,6 +16,7 @@ import psutil
 
 from edgeray.dataplane import FlowReceiver, FlowSecurity, FlowSender
 from edgeray.errors import BadInputError, StageError
+from edgeray.node.bounds import FLOW_BYTES, FLOW_ITEMS
 from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_task
 from edgeray.node.limits import enter_memory_group, enter_stage_group
 from edgeray.node.measure import SinkWindow
@@ -26,8 +27,6 @@ from edgeray.results import INDEX
 from edgeray.scheduler.effects import StagePlan
 from policies.model import FlowId, Job, TaskId
 
-FLOW_ITEMS = 4
-FLOW_BYTES = 8 * 2**20
 IDLE_TICK_S = 0.5  # flows of one-shot jobs are idle for most of their lives, and a job has many
 LOG_TAIL_BYTES = 64 * 1024
 

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from edgeray.errors import EdgeRayError, StageError
+from edgeray.node.bounds import OUT_QUEUE_ITEMS
 from edgeray.node.code import LoadedTask, TaskCode, iterate
 from edgeray.node.crew import Crew
 from edgeray.node.inbox import Inbox, Item
@@ -26,7 +27,6 @@ from edgeray.node.pace import Pace
 from edgeray.scheduler.effects import StagePlan
 from policies.model import FlowId, TaskId
 
-OUT_QUEUE_ITEMS = 2
 RECEIVE_TIMEOUT_S = 0.2
 
 
