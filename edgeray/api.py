@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeray.client import LEASE_S, Client, require_known
-from edgeray.errors import BadInputError
+from edgeray.client import LEASE_S, Client, results_folder
+from edgeray.errors import BadInputError, EdgeRayError
+from edgeray.planning import chosen_policy
+from edgeray.results import read_values
 from edgeray.spec import App, load_app
 
 if TYPE_CHECKING:
@@ -38,6 +40,19 @@ class JobHandle:
         """Block until the job has ended."""
         return self._client.watch(self.id, seen=lambda view: None)
 
+    def results(self, folder: str | Path | None = None) -> dict[str, Any]:
+        """Wait for a one-shot job; what its sinks returned, by task.
+
+        Arrays, text, bytes and what JSON holds come as such (tuples as lists), files as Paths in folder, by
+        default results/JOB. What fits none of these was pickled, and is unpickled here: it is your own code's.
+        Raises EdgeRayError when the job was not done or a device that holds a result is gone.
+        """
+        view = self.wait()
+        if view.phase != "done":
+            raise EdgeRayError(f"{self.id} has no results: it is {view.phase}: {view.detail}")
+        kept = results_folder(self.id) if folder is None else Path(folder)
+        return read_values(kept, self._client.fetch(self.id, kept))
+
     def stop(self) -> None:
         """End the job."""
         self._client.call("stop", self.id)
@@ -49,18 +64,19 @@ class JobHandle:
 
 
 def submit(
-    job: str | Path | App | Any, *, policy: str = "joint", name: str | None = None, detach: bool = False
+    job: str | Path | App | Any, *, policy: str | None = None, name: str | None = None, detach: bool = False
 ) -> JobHandle:
     """Submit an app folder, a job file, or a DAG made with Ray's .bind().
 
+    policy: joint for streams and portfolio for one-shot jobs unless you say otherwise.
     name: of the job, for DAGs. detach: the job outlives this program; otherwise it ends 30 s after the
     last status() or wait(). Raises SpecError or BadInputError for what is wrong with the input, and
     ClusterError when there is no cluster to submit to.
     """
     app = _app(job, name)
-    require_known(policy)
+    chosen = chosen_policy(policy, app.job.mode)
     client = Client(app.folder)
-    return JobHandle(client.submit(app, policy, lease_s=None if detach else LEASE_S), client)
+    return JobHandle(client.submit(app, chosen, lease_s=None if detach else LEASE_S), client)
 
 
 def _app(job: Any, name: str | None) -> App:

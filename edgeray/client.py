@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgeray import __version__
 from edgeray.errors import BadInputError, ClusterError, EdgeRayError
 from edgeray.node.code import AppPackage, TaskCode
+from edgeray.results import Output, local_path
 from edgeray.spec import App, check_runnable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 LEASE_S = 30.0
 """How long an attached job outlives its submitter."""
 POLL_S = 1.0
+PIECE_BYTES = 256 * 1024
 
 
 class Client:
@@ -65,6 +67,23 @@ class Client:
         """Submit the app; the id of the new job. lease_s: see watch; None lets the job live on its own."""
         job: str = self.call("submit", self.package(app), policy, lease_s=lease_s)
         return job
+
+    def fetch(self, job: str, folder: Path) -> tuple[Output, ...]:
+        """Bring what a one-shot job's sinks returned into a folder, over the control plane in pieces.
+
+        Raises ClusterError when a device that holds some of it is gone.
+        """
+        outputs = self.call("outputs", job)
+        for device, output in outputs:
+            path = local_path(folder, output)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                while file.tell() < output.size_bytes:
+                    piece = self.call("read_output", job, device, output.file, file.tell(), PIECE_BYTES)
+                    if not piece:
+                        raise ClusterError(f"{device} has only a part of the result {output.file} of {job}")
+                    file.write(piece)
+        return tuple(output for _, output in outputs)
 
     def watch(self, job: str, *, seen: Callable[[JobView], bool | None]) -> JobView:
         """Follow a job until it has ended, or seen(view) is True; this keeps the lease alive."""
@@ -121,7 +140,7 @@ def _connect(working_dir: Path | None) -> str | None:
     options: dict[str, Any] = {}
     as_ray_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # `ray job submit` has sent the folder already
     if working_dir is not None and not as_ray_job:
-        excludes = ["__pycache__", "*.mp4", "*.avi", "reports"]
+        excludes = ["__pycache__", "*.mp4", "*.avi", "reports", "results"]
         options["runtime_env"] = {"working_dir": str(working_dir), "excludes": excludes}
     if not ray.is_initialized():
         try:
@@ -140,6 +159,11 @@ def _connect(working_dir: Path | None) -> str | None:
             ) from error
     uri = ray.get_runtime_context().runtime_env.get("working_dir")
     return str(uri) if uri else None
+
+
+def results_folder(job: str) -> Path:
+    """Where a job's results are kept if nobody says otherwise."""
+    return Path("results") / job
 
 
 def require_known(policy: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from edgeray.cli.enter import be_on_head
 from edgeray.errors import BadInputError, EdgeRayError
 
 if TYPE_CHECKING:
+    from edgeray.results import Output
     from edgeray.scheduler.views import JobView
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
@@ -95,10 +97,15 @@ def submit(
     seconds: Annotated[
         float | None, typer.Option(help="Stop the job after so many seconds of running.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what a one-shot job's sinks return; results/JOB unless you say."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an application: profile it if needed, place it, enforce it, follow it to its end.
 
+    What the sinks of a one-shot job return is fetched when it is done.
     Ctrl-C stops the job. Without --detach a job ends by itself 30 s after its submitter is gone.
     """
     from edgeray.spec import check_runnable, load_app
@@ -108,12 +115,12 @@ def submit(
     if seconds is not None and seconds <= 0:
         raise BadInputError(f"--seconds {seconds}: expected a number above 0")
     be_on_head()
-    from edgeray.client import Client
+    from edgeray.client import LEASE_S, Client, results_folder
     from edgeray.planning import chosen_policy
 
     chosen = chosen_policy(policy, loaded.job.mode)
     client = Client(loaded.folder)
-    job = client.submit(loaded, chosen, lease_s=None if detach else 30.0)
+    job = client.submit(loaded, chosen, lease_s=None if detach else LEASE_S)
     say(f"submitted {job}")
     if detach:
         if as_json:
@@ -122,7 +129,9 @@ def submit(
             stdout.print(job)
         return
     view = _follow(client, job, seconds)
-    _report_end(view, as_json, stopped_on_time=seconds is not None)
+    folder = out or results_folder(job)
+    outputs = client.fetch(job, folder) if view.mode == "once" and view.phase == "done" else ()
+    _report_end(view, folder, outputs, as_json, stopped_on_time=seconds is not None)
 
 
 def _follow(client: Any, job: str, seconds: float | None) -> JobView:
@@ -149,26 +158,53 @@ def _follow(client: Any, job: str, seconds: float | None) -> JobView:
 
 def progress_line(view: JobView) -> str:
     """What a job does, in one line."""
-    if view.phase == "running":
-        planned = view.plan["throughput_per_s"] if view.plan else 0.0
-        dropped = f", {view.dropped} dropped" if view.dropped else ""
+    if view.phase != "running":
+        return f"{view.job} {view.phase}: {'; '.join(view.reasons) or view.detail}"
+    plan = view.plan or {}
+    if view.mode == "once":
+        elapsed_s = time.time() - (view.started_s or time.time())
         return (
-            f"{view.job} running: {view.items} items, {view.rate_per_s:.2f}/s (planned {planned:.2f}/s), "
-            f"latency p50 {seconds_text(view.latency_p50_s)}{dropped}"
+            f"{view.job} running: {view.tasks_done} of {view.tasks_total} tasks done, "
+            f"{elapsed_s:.0f} s of {seconds_text(plan.get('makespan_s'))} planned"
         )
-    return f"{view.job} {view.phase}: {'; '.join(view.reasons) or view.detail}"
+    dropped = f", {view.dropped} dropped" if view.dropped else ""
+    return (
+        f"{view.job} running: {view.items} items, {view.rate_per_s:.2f}/s "
+        f"(planned {plan.get('throughput_per_s', 0.0):.2f}/s), "
+        f"latency p50 {seconds_text(view.latency_p50_s)}{dropped}"
+    )
 
 
-def _report_end(view: JobView, as_json: bool, *, stopped_on_time: bool) -> None:
+def end_line(view: JobView) -> str:
+    """What became of a job, in one line."""
+    if view.mode != "once":
+        return f"{view.job} {view.phase}: {view.items} items. {view.detail}"
+    if view.phase != "done":
+        return f"{view.job} {view.phase}: {view.tasks_done} of {view.tasks_total} tasks done. {view.detail}"
+    plan = view.plan or {}
+    return (
+        f"{view.job} done: makespan {seconds_text(view.makespan_s)} measured, "
+        f"{seconds_text(plan.get('makespan_s'))} planned, no schedule under {seconds_text(plan.get('bound_s'))}"
+    )
+
+
+def _report_end(
+    view: JobView, folder: Path, outputs: Sequence[Output], as_json: bool, *, stopped_on_time: bool
+) -> None:
     if as_json:
-        print_json(asdict(view))
+        told = asdict(view)
+        if view.mode == "once":
+            told["outputs"] = [{**asdict(o), "path": str(folder / o.file)} for o in outputs]
+        print_json(told)
     else:
-        stdout.print(
-            f"{view.job} {view.phase}: {view.items} items. {view.detail}", markup=False, highlight=False
-        )
-        for device, files in sorted(view.results.items()):
-            for path, size in files.items():
-                stdout.print(f"  {device}: {path} ({bytes_text(size)})", markup=False, highlight=False)
+        stdout.print(end_line(view), markup=False, highlight=False)
+        for output in outputs:
+            size = bytes_text(output.size_bytes)
+            stdout.print(f"  {output.task}: {folder / output.file} ({size})", markup=False, highlight=False)
+        for device, files in sorted(view.results.items() if view.mode == "stream" else ()):
+            for path, size_bytes in files.items():
+                line = f"  {device}: {path} ({bytes_text(size_bytes)})"
+                stdout.print(line, markup=False, highlight=False)
     if view.phase == "failed":
         raise EdgeRayError(
             f"{view.job} failed: {view.detail}\n  remedy:   `edgeray logs {view.job}` tells more"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import psutil
 from edgeray.dataplane import FlowReceiver, FlowSender, encode, new_flow_security, wire_bytes
 from edgeray.errors import StageError
 from edgeray.node.code import LoadedTask, iterate
+from edgeray.node.files import outgoing
 from policies.model import Job, TaskId
 
 WAITS = 3.0
@@ -69,7 +71,8 @@ def measure(
 ) -> dict[TaskId, TaskMeasurement]:
     """Push items through the DAG one by one, in topological order, until items or the time budget are used up.
 
-    The first warmup items are left out; at least min_items are measured, however long they take.
+    The first warmup items are left out; at least min_items are measured, however long they take. Of a one-shot
+    job each task is called once, cold, as it will be; what its flows compute is not in its model.
     quota_cpus: the CPU quota that the process runs under, where it is below one core. The kernel then stops
     whichever task happens to be running when the slice is used up, so single wall times say little; what a
     task takes is its CPU time over the quota, which is what an item costs when the device is busy.
@@ -78,8 +81,11 @@ def measure(
     Raises StageError when a task fails or the source gives no item.
     """
     rows = {task.id: _Rows() for task in job.tasks}
-    sources = {task.id: iterate(tasks[task.id]) for task in job.sources}
     process = psutil.Process()
+    if job.mode == "once":
+        _one_item(job, tasks, {}, rows, process, keep=True)
+        return _summaries(rows, loaded_bytes, quota_cpus)
+    sources = {task.id: iterate(tasks[task.id]) for task in job.sources}
     began = time.monotonic()
     done = 0
     while done < warmup + items:
@@ -97,7 +103,7 @@ def measure(
         row = rows[flow.producer]
         if not row.transfer_cpu_s:
             row.transfer_cpu_s = transfer_cpu_s(row.outputs)
-    return {task: _summarise(task, loaded_bytes.get(task, 0), row, quota_cpus) for task, row in rows.items()}
+    return _summaries(rows, loaded_bytes, quota_cpus)
 
 
 def _one_item(
@@ -110,6 +116,7 @@ def _one_item(
     keep: bool,
 ) -> None:
     values: dict[TaskId, Any] = {}
+    consumers = Counter(flow.producer for flow in job.flows)
     for task in job.tasks:
         inputs = [values[flow.producer] for flow in job.inputs(task.id)]
         memory_before = process.memory_info().rss
@@ -121,8 +128,14 @@ def _one_item(
         if keep:
             row.wall_s.append(wall_s)
             row.cpu_s.append(cpu_s)
-            row.output_bytes.append(wire_bytes(encode(values[task.id])))
-            row.outputs = [*row.outputs[1 - TRANSFER_SAMPLES :], values[task.id]]
+            sent = outgoing(values[task.id]) if job.mode == "once" else (values[task.id],)
+            row.output_bytes.append(sum(wire_bytes(encode(item)) for item in sent))
+            if job.mode == "stream":
+                row.outputs = [*row.outputs[1 - TRANSFER_SAMPLES :], values[task.id]]
+        for flow in job.inputs(task.id):
+            consumers[flow.producer] -= 1
+            if not consumers[flow.producer]:
+                del values[flow.producer]  # a large DAG's values need not fit all at once
 
 
 def _call(
@@ -170,6 +183,12 @@ def transfer_cpu_s(outputs: Sequence[Any]) -> float:
     finally:
         sender.close()
         receiver.close()
+
+
+def _summaries(
+    rows: Mapping[TaskId, _Rows], loaded_bytes: Mapping[TaskId, int], quota_cpus: float | None
+) -> dict[TaskId, TaskMeasurement]:
+    return {task: _summarise(task, loaded_bytes.get(task, 0), row, quota_cpus) for task, row in rows.items()}
 
 
 def _summarise(task: TaskId, loaded_bytes: int, row: _Rows, quota_cpus: float | None) -> TaskMeasurement:

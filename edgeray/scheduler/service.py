@@ -85,6 +85,8 @@ class SchedulerService:
         self._samples: dict[DeviceId, DeviceSample] = {}
         self._heard_s: dict[DeviceId, float] = {}
         self._progress = Progress()
+        self._alarm = threading.Timer(0.0, self._ring)
+        self._alarm_s: float | None = None
         self._profiler = FleetProfiler(profiles)
         self._lost = self._name_the_lost()
         self._count = len(journal.last())
@@ -283,6 +285,24 @@ class SchedulerService:
                 effects = self._blame(event, error)
             for effect in effects:
                 self._dispatch(effect)
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Come back when a transfer need not wait any longer for another's planned start: ticks are too coarse."""
+        wake_s = self._state.wake_s()
+        if wake_s == self._alarm_s:
+            return
+        self._alarm_s = wake_s
+        self._alarm.cancel()
+        if wake_s is not None:
+            self._alarm = threading.Timer(max(0.0, wake_s - self._clock()), self._ring)
+            self._alarm.daemon = True
+            self._alarm.start()
+
+    def _ring(self) -> None:
+        with self._lock:
+            self._alarm_s = None
+            self._post(ev.Ticked(at_s=self._clock()))
 
     def _blame(self, event: ev.Event, error: Exception) -> list[Effect]:
         waiting = [r.id for r in self._state.jobs.values() if not r.phase.ended and not r.phase.placed]
