@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edgeray import __version__
-from edgeray.cli import cluster, compare, jobs, plan
+from edgeray.cli import cluster, compare, jobs, plan, simulate
 from edgeray.cli.console import stderr
 from edgeray.errors import EdgeRayError
 
@@ -44,6 +44,7 @@ def _root(
 
 cluster.add_commands(app)
 plan.add_commands(app)
+simulate.add_commands(app)
 jobs.add_commands(app)
 compare.add_commands(app)
 

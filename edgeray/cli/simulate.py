@@ -1,0 +1,230 @@
+"""simulate: the live system's scheduler and policies on a cluster file, under a virtual clock."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from edgeray import __version__
+from edgeray.cli.console import print_json, say, stderr
+from edgeray.cli.jobs import Json, PolicyName
+from edgeray.errors import BadInputError
+
+if TYPE_CHECKING:
+    from edgeray.cli.outcomes import Run
+    from edgeray.cli.simulating import Course
+    from edgeray.simulator import Scenario
+
+MOST_ITEMIZED = 20
+"""Jobs; of more, `--detail auto` follows rates and not each item."""
+MOST_BOUNDED = 50 * 100
+"""Jobs times links; beyond, the upper bound takes too long to work out."""
+
+
+def add_commands(app: typer.Typer) -> None:
+    app.command()(simulate)
+
+
+def simulate(
+    jobs: Annotated[
+        list[Path] | None, typer.Argument(metavar="JOB...", help="Job files or folders; they need no code.")
+    ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="Cluster file; else that of the cluster that is up.")
+    ] = None,
+    policy: PolicyName = None,
+    policies: Annotated[
+        str | None, typer.Option(help="Several, separated by commas: one simulation each, side by side.")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Virtual seconds. Default: until the last job has ended; where streams do not end, 60 after the "
+            "last arrival."
+        ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, max=100_000, help="How many jobs arrive: the JOBs again and again."),
+    ] = None,
+    arrivals: Annotated[
+        str, typer.Option(help="together, every:2s, or poisson:0.5 (jobs a second).")
+    ] = "together",
+    items: Annotated[int | None, typer.Option(min=1, help="A stream ends after so many items.")] = None,
+    job_seconds: Annotated[
+        float | None, typer.Option(help="A stream ends so many virtual seconds after it started.")
+    ] = None,
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            help="Devices, separated by commas: each job arrives once for each, with its sources there. "
+            "random: anywhere."
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="YAML or CSV file of arrivals, failures and changes of links.")
+    ] = None,
+    fail: Annotated[list[str] | None, typer.Option(help="A device is lost: e2@30s. Repeatable.")] = None,
+    come_back: Annotated[
+        list[str] | None, typer.Option("--return", help="A lost device is back: e2@60s. Repeatable.")
+    ] = None,
+    link: Annotated[
+        list[str] | None, typer.Option(help="A link's capacity changes: e1-e2=1Mbps@20s. Repeatable.")
+    ] = None,
+    detail: Annotated[
+        str,
+        typer.Option(
+            help="items: every item through every queue. rates: jobs go at their predicted rates, for "
+            f"thousands of them. auto: items for up to {MOST_ITEMIZED} jobs."
+        ),
+    ] = "auto",
+    sharing: Annotated[
+        str,
+        typer.Option(
+            help="granted: flows have their granted rates. max-min: they share links, as TCP about does."
+        ),
+    ] = "granted",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of random arrivals and sources; the same gives the same.")
+    ] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for jobs.csv, one row a job.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run jobs on a cluster file under a virtual clock: the very scheduler and policies, no device needed."""
+    from edgeray.cli import outcomes
+    from edgeray.cli.simulating import Options, course
+    from edgeray.spec import load_cluster
+    from edgeray.testbed import require_current
+
+    _check_choices(detail=detail, sharing=sharing, seconds=seconds, job_seconds=job_seconds)
+    options = Options(
+        jobs=tuple(jobs or ()),
+        count=count,
+        arrivals=arrivals,
+        sources=sources,
+        items=items,
+        job_seconds=job_seconds,
+        seconds=seconds,
+        seed=seed,
+        trace=trace,
+        fail=tuple(fail or ()),
+        come_back=tuple(come_back or ()),
+        link=tuple(link or ()),
+    )
+    loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
+    planned = course(options, loaded)
+    named = _named(policy, policies, planned)
+    scenarios = [(name, planned.scenario(name or policy)) for name in named]
+    if detail == "auto":
+        detail = "items" if len(planned.visits) <= MOST_ITEMIZED else "rates"
+    bound_per_s = _bound_per_s(planned)
+    runs = [_run(name, scenario, bound_per_s, detail, sharing) for name, scenario in scenarios]
+    if out is not None:
+        say(f"jobs: {outcomes.write_csv(runs, out)}")
+    if as_json:
+        asked = asdict(options) | {"cluster": str(loaded.file), "detail": detail, "sharing": sharing}
+        del asked["seed"]
+        print_json(
+            {
+                "edgeray": __version__,
+                "seed": seed,
+                "scenario": asked | {"until_s": planned.until_s},
+                "runs": [outcomes.run_json(run) for run in runs],
+            }
+        )
+    else:
+        _print(runs, planned, detail)
+
+
+def _check_choices(*, detail: str, sharing: str, seconds: float | None, job_seconds: float | None) -> None:
+    if detail not in ("items", "rates", "auto"):
+        raise BadInputError(f"--detail {detail}: expected items, rates or auto")
+    if sharing not in ("granted", "max-min"):
+        raise BadInputError(f"--sharing {sharing}: expected granted or max-min")
+    for option, value in (("--seconds", seconds), ("--job-seconds", job_seconds)):
+        if value is not None and not 0 < value <= 3.6e7:
+            raise BadInputError(f"{option} {value}: expected a number above 0, at most 36000000")
+
+
+def _named(policy: str | None, policies: str | None, planned: Course) -> list[str | None]:
+    """The policies of --policies; one None without it."""
+    if policies is None:
+        return [None]
+    names = [name.strip() for name in policies.split(",") if name.strip()]
+    if not names or len(set(names)) != len(names):
+        raise BadInputError(f"--policies {policies}: expected distinct names separated by commas")
+    if policy is not None:
+        raise BadInputError("--policy and --policies exclude each other\n  remedy:   keep one of them")
+    if any(visit.policy is not None for visit in planned.visits):
+        raise BadInputError(
+            "--policies with a trace whose jobs name policies of their own would compare nothing\n"
+            "  remedy:   remove `policy` from the trace, or --policies"
+        )
+    return list(names)
+
+
+def _bound_per_s(planned: Course) -> float | None:
+    """An upper bound on the streams' mean items/s, where one can be told at all: when all of them run together to
+    the end on a cluster that gets no better."""
+    from edgeray.simulator import LinkChanges
+    from policies.bound import throughput_bound
+
+    network = planned.cluster.network
+    streams = [visit for visit in planned.visits if visit.stream]
+    better = any(
+        isinstance(one, LinkChanges) and one.capacity_bps > network.links[one.link].capacity_bps
+        for one in planned.disturbances
+    )
+    if not streams or better or any(visit.at_s > 0 or not visit.endless for visit in streams):
+        return None
+    if len(streams) * len(network.links) > MOST_BOUNDED:
+        return None
+    try:
+        return throughput_bound(network, [visit.workload for visit in streams]) / len(streams)
+    except ValueError:  # a job that cannot run at all, or that nothing bounds
+        return None
+
+
+def _run(name: str | None, scenario: Scenario, bound_per_s: float | None, detail: str, sharing: str) -> Run:
+    from edgeray.cli.outcomes import Run
+    from edgeray.simulator import simulate as run_scenario
+
+    with _progress(name or "simulating", scenario.until_s) as show:
+        outcome = run_scenario(scenario, detail=detail, sharing=sharing, progress=show)  # type: ignore[arg-type]
+    if outcome.planning_s:
+        say(
+            f"{name or 'simulated'}: {len(outcome.planning_s)} decisions, median "
+            f"{statistics.median(outcome.planning_s) * 1e3:.1f} ms, at most {max(outcome.planning_s) * 1e3:.0f} ms"
+        )
+    return Run(policy=name, outcome=outcome, bound_per_s=bound_per_s)
+
+
+@contextmanager
+def _progress(what: str, until_s: float | None) -> Iterator[Callable[[float], None]]:
+    """A bar over virtual time."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} virtual s"))
+    hidden = not stderr.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=stderr, transient=True, disable=hidden) as bar:
+        task = bar.add_task(what, total=until_s)
+        yield lambda now_s: bar.update(task, completed=now_s)
+
+
+def _print(runs: list[Run], planned: Course, detail: str) -> None:
+    from edgeray.cli import outcomes
+
+    count = len(runs[0].outcome.jobs)
+    where = f"{count} job{'s' if count > 1 else ''} on {planned.cluster.name}"
+    if count < len(planned.visits):
+        say(f"{len(planned.visits) - count} jobs would arrive after the end; --seconds moves it")
+    if len(runs) > 1:
+        outcomes.print_side_by_side(runs, f"{where}, {runs[0].outcome.end_s:g} virtual s, by {detail}")
+        return
+    [run] = runs
+    outcomes.print_run(run, f"{where}, {run.outcome.end_s:g} virtual s, by {detail}")
