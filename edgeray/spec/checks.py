@@ -18,8 +18,9 @@ def check_job_on_cluster(app: App, cluster: Cluster) -> None:
                 expected=f"one of {listed(devices)}",
                 remedy=remedy_for_name(task.device, list(devices), "name one of these devices"),
             )
+    largest = _largest_by_type(cluster)
     for task in app.job.tasks:
-        _check_fits(app, cluster, task)
+        _check_fits(app, task, _best_device(app, cluster, task, largest))
     if app.job.mode == "once":
         return  # a device computes one of its tasks at a time, so only the largest counts
     _check_pinned_together(app, cluster)
@@ -47,9 +48,7 @@ def check_runnable(app: App) -> None:
             )
 
 
-def _check_fits(app: App, cluster: Cluster, task: Task) -> None:
-    able = _able_devices(app, cluster, task)
-    largest = max(able, key=lambda device: device.memory_bytes)
+def _check_fits(app: App, task: Task, largest: Device) -> None:
     if task.memory_bytes > largest.memory_bytes:
         whose = "its device" if task.device is not None else "the largest device that can run it"
         raise app.error(
@@ -61,22 +60,30 @@ def _check_fits(app: App, cluster: Cluster, task: Task) -> None:
         )
 
 
-def _able_devices(app: App, cluster: Cluster, task: Task) -> list[Device]:
-    """Where the task may run: its device or any, of the types that it declares seconds for. Never empty."""
-    devices = cluster.network.devices
-    allowed = list(devices.values()) if task.device is None else [devices[task.device]]
-    able = [device for device in allowed if task.seconds is None or device.type in task.seconds]
+def _largest_by_type(cluster: Cluster) -> dict[str, Device]:
+    largest: dict[str, Device] = {}
+    for device in cluster.network.devices.values():
+        if device.memory_bytes > largest.setdefault(device.type, device).memory_bytes:
+            largest[device.type] = device
+    return largest
+
+
+def _best_device(app: App, cluster: Cluster, task: Task, largest: dict[str, Device]) -> Device:
+    """The task's device, or the largest of those that can run it. Raises SpecError if there is none."""
+    if task.device is not None:
+        device = cluster.network.devices[task.device]
+        largest = {device.type: device}
+    able = [one for kind, one in largest.items() if task.seconds is None or kind in task.seconds]
     if not able:
-        types = sorted({device.type for device in allowed})
         whose = "no device has one" if task.device is None else f"its device '{task.device}' is none"
         raise app.error(
             ("tasks", task.id, "seconds"),
             f"task '{task.id}' declares seconds for the device types {listed(sorted(task.seconds or {}))}; "
             f"{whose} of these types in cluster '{cluster.name}' ({cluster.file})",
-            expected=f"seconds for one of {listed(types)}",
+            expected=f"seconds for one of {listed(sorted(largest))}",
             remedy="declare its seconds on one of these types, or its `work` instead",
         )
-    return able
+    return max(able, key=lambda device: device.memory_bytes)
 
 
 def _check_pinned_together(app: App, cluster: Cluster) -> None:

@@ -1,30 +1,44 @@
-"""Reads an application: a folder with job.yaml and code, or a job file alone."""
+"""Reads an application: a folder with job.yaml and code, or a job file alone, in EdgeRay's form or another's."""
 
 from pathlib import Path
 
 from edgeray.spec.app import App, Code, SourceOptions
 from edgeray.spec.callables import check_code
+from edgeray.spec.declared import check_count
+from edgeray.spec.edge_list import load_edge_list
 from edgeray.spec.graph import find_cycle, topological_order
 from edgeray.spec.schema import AVAILABLE_KINDS, KINDS, JobForm, TaskForm, is_id
 from edgeray.spec.validate import validate
+from edgeray.spec.wfcommons import load_wfcommons
 from edgeray.spec.words import kind_of, listed, remedy_for_name
 from edgeray.spec.yaml_file import Document, not_found, read_yaml
 from policies.model import DeviceId, Flow, Job, JobId, Task, TaskId
 
 JOB_FILE = "job.yaml"
+_READERS = {
+    ".json": load_wfcommons,
+    ".edges": load_edge_list,
+    ".txt": load_edge_list,
+    ".csv": load_edge_list,
+}
 _EXPECTED = "a job file: `kind: dataflow`, `name: ...` and `tasks: ...`"
 
 
 def load_app(path: str | Path) -> App:
     """The application in a folder with job.yaml, or of a job file. Runs none of its code.
 
-    Raises SpecError (file:line, what was found, what was expected, the remedy).
+    A file that ends in .json is a WfCommons instance, one in .edges, .txt or .csv an edge list (both one-shot jobs
+    that can be planned, not run); any other is YAML. Raises SpecError (file:line, what was found, what was
+    expected, the remedy).
     """
     file = _job_file(Path(path))
+    if (reader := _READERS.get(file.suffix.lower())) is not None:
+        return reader(file)
     document = read_yaml(file, expected=_EXPECTED)
     _check_kind(document)
     form = validate(document, JobForm)
     name = _name(document, form)
+    check_count(f"{file}:1", len(form.tasks), sum(len(task.inputs) for task in form.tasks.values()))
     _check_tasks(document, form)
     order = _order(document, form)
     folder = file.absolute().parent

@@ -54,7 +54,7 @@ def refuse() -> Refuse:
         if line is None:
             assert not number.isdigit(), error
         else:
-            assert place.endswith((".yaml", ".py")), error
+            assert place.endswith((".yaml", ".py", ".json", ".edges")), error
             assert int(number) == line, error
         for word in words:
             assert word in str(error), error

@@ -2,11 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from instances import V13, V15
 
 from edgeray.errors import SpecError
 from edgeray.spec import App, Cluster, check_job_on_cluster, load_app, load_cluster
@@ -24,6 +26,13 @@ tasks:
   show: {inputs: [boxes], work: 1e6}
 """
 CLUSTER = (ROOT / "cluster/testbed/three.yaml").read_text()
+EDGES = """# a comment
+node decode 5GFLOP memory=200MB device=e4
+node detect pi=2s server=500ms
+node show 1e9
+edge decode detect 600kB
+detect show 0
+"""
 SNIPPETS = [
     "", " ", "\n", "\t", ":", ": ", "- ", "-1", "[", "]", "{", "}", "'", '"', "#", "&a ", "*a", "!!set ", "|", ">", "? ",
     "null", "~", "true", "no", ".nan", ".inf", "1e999", "9" * 30, "0", "e4", "camera", "boxes", "[e4]", "{a: b}",
@@ -44,9 +53,11 @@ def mutated(text: str, edits: list[tuple[float, int, str]]) -> str:
     return text
 
 
-def read_bytes(load: Callable[[Path], App | Cluster], content: bytes) -> App | Cluster | None:
+def read_bytes(
+    load: Callable[[Path], App | Cluster], content: bytes, ending: str = "yaml"
+) -> App | Cluster | None:
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "file.yaml"
+        file = Path(folder) / f"file.{ending}"
         file.write_bytes(content)
         try:
             return load(file)
@@ -98,6 +109,19 @@ def test_mutated_clusters(edits: list[tuple[float, int, str]]) -> None:
 
 
 @quick
+@given(st.lists(edit, min_size=1, max_size=4))
+def test_mutated_edge_lists(edits: list[tuple[float, int, str]]) -> None:
+    assert read_bytes(load_app, EDGES.encode(), "edges") is not None
+    check_app(read_bytes(load_app, mutated(EDGES, edits).encode("utf-8", "surrogatepass"), "edges"))
+
+
+@quick
+@given(st.sampled_from([V13, V15]), st.lists(edit, min_size=1, max_size=4))
+def test_mutated_wfcommons_instances(text: str, edits: list[tuple[float, int, str]]) -> None:
+    check_app(read_bytes(load_app, mutated(text, edits).encode("utf-8", "surrogatepass"), "json"))
+
+
+@quick
 @given(
     st.one_of(
         st.binary(max_size=60), st.text(alphabet="a:-[]{}&*!'\"|> \n\t#%@,?0", max_size=60).map(str.encode)
@@ -108,6 +132,8 @@ def test_mutated_clusters(edits: list[tuple[float, int, str]]) -> None:
 @example(b"tasks: {a: {args: {b: !!python/name:os.system x}}}")
 def test_any_bytes(content: bytes) -> None:
     check_app(read_bytes(load_app, content))
+    check_app(read_bytes(load_app, content, "json"))
+    check_app(read_bytes(load_app, content, "edges"))
     check_cluster(read_bytes(load_cluster, content))
 
 
@@ -130,6 +156,27 @@ KEYS = [
     "speed",
     "cpus",
 ]
+
+
+@quick
+@given(st.integers(0, 60), values)
+def test_any_value_anywhere_in_an_instance(place: int, value: object) -> None:
+    instance = json.loads(V15)
+    holders = [
+        (holder, key)
+        for holder in containers(instance)
+        for key in (holder if isinstance(holder, dict) else range(len(holder)))
+    ]
+    holder, key = holders[place % len(holders)]
+    holder[key] = value
+    check_app(read_bytes(load_app, json.dumps(instance).encode(), "json"))
+
+
+def containers(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        yield value
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from containers(inner)
 
 
 @quick
