@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from edgeray.network.types import FlowRule
-from edgeray.scheduler.effects import Inflow, Outflow, StagePlan
-from policies.model import DeviceId, FlowId, Job, JobId, Plan, Workload
+from edgeray.scheduler.effects import Inflow, Outflow, PaceStage, StagePlan
+from edgeray.scheduler.footprint import Footprint, crossing_flows, footprint
+from policies.model import (
+    DeviceId,
+    Flow,
+    FlowId,
+    Job,
+    JobId,
+    Mode,
+    Plan,
+    RunningJob,
+    Task,
+    TaskId,
+    Workload,
+)
 
 
 class Phase(enum.Enum):
@@ -34,6 +48,7 @@ class Phase(enum.Enum):
 class JobRecord:
     """Mutable; only SchedulerState touches it.
 
+    running, footprint: what follows from the plan, for snapshots; see `adopt`.
     stages: devices that hold a stage, each True once the stage is deployed. network: the version of each
     device's rules that must be in force before the job starts. ending: the phase that STOPPING leads to.
     blamed_on_peer: detail names a flow whose other end went away; a later reason may say why it did.
@@ -47,6 +62,8 @@ class JobRecord:
     lease_s: float | None
     heard_s: float
     plan: Plan | None = None
+    running: RunningJob | None = None
+    footprint: Footprint | None = None
     ports: dict[FlowId, int] = field(default_factory=dict)
     stages: dict[DeviceId, bool] = field(default_factory=dict)
     network: dict[DeviceId, int] = field(default_factory=dict)
@@ -58,15 +75,20 @@ class JobRecord:
     started_s: float | None = None
     ended_s: float | None = None
 
+    @property
+    def mode(self) -> Mode:
+        return self.workload.job.mode
+
+    def adopt(self, plan: Plan) -> None:
+        """From now on the job goes by this plan."""
+        self.plan = plan
+        self.running = RunningJob(workload=self.workload, plan=plan)
+        self.footprint = footprint(self.workload, plan)
+
 
 def flow_name(job: JobId, flow: FlowId) -> str:
     """The name of a flow that is unique in the cluster."""
     return f"{job}/{flow}"
-
-
-def crossing_flows(plan: Plan) -> tuple[FlowId, ...]:
-    """The flows that leave a device, in the order of their ids."""
-    return tuple(sorted(flow for flow, route in plan.routes.items() if len(route) > 1))
 
 
 def flow_rules(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[FlowRule, ...]:
@@ -89,68 +111,107 @@ def flow_rules(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[Fl
 
 
 def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[StagePlan, ...]:
-    """One stage a device of the plan, devices in the order of their ids."""
-    plan = record.plan
+    """One stage a device of the plan, devices in the order of their ids. Complexity: O(tasks + flows)."""
+    plan, job = record.plan, record.workload.job
     if plan is None:
         return ()
-    devices = sorted(set(plan.placement.values()))
-    return tuple(_stage_plan(record, plan, device, addresses) for device in devices)
-
-
-def _stage_plan(
-    record: JobRecord, plan: Plan, device: DeviceId, addresses: Mapping[DeviceId, str]
-) -> StagePlan:
-    job = record.workload.job
-    crossing = set(crossing_flows(plan))
-    here = {task.id for task in job.tasks if plan.placement[task.id] == device}
-    inflows = [f for f in job.flows if f.id in crossing and f.consumer in here]
-    outflows = [f for f in job.flows if f.id in crossing and f.producer in here]
+    crossing = crossing_flows(plan)
+    inputs = inputs_of(job)
     feeding = {flow.producer for flow in job.flows}
-    return StagePlan(
-        job=job.id,
-        device=device,
-        tasks=tuple(task.id for task in job.tasks if task.id in here),
-        inputs={task: tuple(flow.producer for flow in job.inputs(task)) for task in sorted(here)},
-        inflows=tuple(
-            Inflow(
-                flow=f.id,
-                producer=f.producer,
-                consumer=f.consumer,
-                peer=plan.placement[f.producer],
-                port=record.ports[f.id],
-            )
-            for f in inflows
-        ),
-        outflows=tuple(
-            Outflow(
-                flow=f.id,
-                producer=f.producer,
-                consumer=f.consumer,
-                peer=plan.placement[f.consumer],
-                address=addresses[plan.placement[f.consumer]],
-                port=record.ports[f.id],
-                rate_bps=plan.rates_bps[f.id],
-            )
-            for f in outflows
-        ),
-        sinks=tuple(task.id for task in job.tasks if task.id in here and task.id not in feeding),
-        depth_items=join_depth(job, crossing),
-        granted_per_s=plan.granted_per_s,
-        due_s=None
-        if plan.timetable is None
-        else {task.id: plan.timetable.tasks[task.id][0] for task in job.tasks if task.id in here},
+    depth_items = join_depth(job, crossing)
+    starts = plan.timetable.tasks if plan.timetable else None
+    tasks: dict[DeviceId, list[Task]] = defaultdict(list)
+    for task in job.tasks:
+        tasks[plan.placement[task.id]].append(task)
+    inflows: dict[DeviceId, list[Inflow]] = defaultdict(list)
+    outflows: dict[DeviceId, list[Outflow]] = defaultdict(list)
+    for flow in _of(job, crossing):
+        inflows[plan.placement[flow.consumer]].append(_inflow(record, plan, flow))
+        outflows[plan.placement[flow.producer]].append(_outflow(record, plan, flow, addresses))
+    return tuple(
+        StagePlan(
+            job=job.id,
+            device=device,
+            tasks=tuple(task.id for task in tasks[device]),
+            inputs={
+                task: tuple(flow.producer for flow in inputs[task])
+                for task in sorted(task.id for task in tasks[device])
+            },
+            inflows=tuple(inflows[device]),
+            outflows=tuple(outflows[device]),
+            sinks=tuple(task.id for task in tasks[device] if task.id not in feeding),
+            depth_items=depth_items,
+            granted_per_s=plan.granted_per_s,
+            due_s=None if starts is None else {task.id: starts[task.id][0] for task in tasks[device]},
+        )
+        for device in sorted(tasks)
     )
 
 
-def join_depth(job: Job, crossing: Sequence[FlowId] | set[FlowId]) -> int:
+def pace_stages(record: JobRecord, plan: Plan, old: Plan) -> list[PaceStage]:
+    """New rates and routes of the job's stages; none when the plan only predicts otherwise than the old one."""
+    if (plan.granted_per_s, plan.rates_bps, plan.routes) == (old.granted_per_s, old.rates_bps, old.routes):
+        return []
+    effects = []
+    for device in sorted(record.stages):
+        mine = {
+            flow: rate
+            for flow, rate in sorted(plan.rates_bps.items())
+            if plan.routes[flow] and plan.routes[flow][0] == device
+        }
+        effects.append(
+            PaceStage(device=device, job=record.id, granted_per_s=plan.granted_per_s, rates_bps=mine)
+        )
+    return effects
+
+
+def _inflow(record: JobRecord, plan: Plan, flow: Flow) -> Inflow:
+    return Inflow(
+        flow=flow.id,
+        producer=flow.producer,
+        consumer=flow.consumer,
+        peer=plan.placement[flow.producer],
+        port=record.ports[flow.id],
+    )
+
+
+def _outflow(record: JobRecord, plan: Plan, flow: Flow, addresses: Mapping[DeviceId, str]) -> Outflow:
+    peer = plan.placement[flow.consumer]
+    return Outflow(
+        flow=flow.id,
+        producer=flow.producer,
+        consumer=flow.consumer,
+        peer=peer,
+        address=addresses[peer],
+        port=record.ports[flow.id],
+        rate_bps=plan.rates_bps[flow.id],
+    )
+
+
+def _of(job: Job, flows: Collection[FlowId]) -> list[Flow]:
+    """These flows in the job's order."""
+    wanted = set(flows)
+    return [flow for flow in job.flows if flow.id in wanted]
+
+
+def inputs_of(job: Job) -> dict[TaskId, list[Flow]]:
+    """The flows into each task, in the job's order: `Job.inputs` of all tasks at once."""
+    inputs: dict[TaskId, list[Flow]] = {task.id: [] for task in job.tasks}
+    for flow in job.flows:
+        inputs[flow.consumer].append(flow)
+    return inputs
+
+
+def join_depth(job: Job, crossing: Collection[FlowId]) -> int:
     """How many items an input must be able to hold.
 
     Where branches of unequal length meet again, the short branch has to hold what the long one has under
     way, or the join throttles the job: four items a task, and four more for each flow that crosses devices,
     on the longest path.
     """
-    longest: dict[str, int] = {}
+    inputs, across = inputs_of(job), set(crossing)
+    longest: dict[TaskId, int] = {}
     for task in job.tasks:
-        arriving = (longest[f.producer] + (4 if f.id in crossing else 1) for f in job.inputs(task.id))
+        arriving = (longest[f.producer] + (4 if f.id in across else 1) for f in inputs[task.id])
         longest[task.id] = max(arriving, default=4)
     return max(longest.values(), default=4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
-from policies.model import FlowId, JobId, LinkId, Plan, link_id
+from edgeray.scheduler.footprint import crossing_flows, route_links
+from policies.model import FlowId, JobId, LinkId, Plan
 
 LATE_S = 1e-6
 """A transfer is late when it is not ready so long after its planned start: more than sums of floats differ by."""
@@ -50,14 +50,11 @@ class Lanes:
         return tuple(self._senders[job].links) if job in self._senders else ()
 
     def admit(self, job: JobId, plan: Plan, started_s: float) -> None:
-        """Take in a job that starts; or a new plan of one that is here, for what it has not yet sent.
+        """Take in a job that starts.
 
         Flows that the plan's timetable does not know have no turn of their own: they go when links are free.
         """
-        crossing = sorted(flow for flow, route in plan.routes.items() if len(route) > 1)
-        links = {flow: _links(plan, flow) for flow in crossing}
-        if job in self._senders:
-            links = {flow: links[flow] for flow in crossing if flow in self._senders[job].links}
+        links = {flow: route_links(plan.routes[flow]) for flow in crossing_flows(plan)}
         spans = plan.timetable.transfers if plan.timetable else {}
         planned = sorted((flow for flow in links if flow in spans), key=lambda flow: (spans[flow], flow))
         lanes: dict[LinkId, deque[FlowId]] = {}
@@ -153,7 +150,3 @@ class Lanes:
 
     def _late(self, sender: _Sender, flow: FlowId) -> bool:
         return self._now_s >= sender.due_s[flow] + LATE_S
-
-
-def _links(plan: Plan, flow: FlowId) -> tuple[LinkId, ...]:
-    return tuple(link_id(a, b) for a, b in pairwise(plan.routes[flow]))

@@ -13,6 +13,11 @@ class PortPool:
         self._next = FIRST_PORT
         self._used: set[int] = set()
 
+    @property
+    def free(self) -> int:
+        """How many can be taken."""
+        return LAST_PORT - FIRST_PORT + 1 - len(self._used)
+
     def take(self) -> int:
         """The next free port. Raises RuntimeError when all 10,000 are in use."""
         for _ in range(LAST_PORT - FIRST_PORT + 1):

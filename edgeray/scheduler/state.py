@@ -10,23 +10,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from edgeray.scheduler import events as ev
+from edgeray.scheduler.cluster import Cluster
 from edgeray.scheduler.effects import (
-    ApplyNetwork,
     DeployStage,
     Effect,
     JobChanged,
-    PaceStage,
     ProfileJob,
     StartStage,
     StartTransfer,
     StopStage,
 )
-from edgeray.scheduler.jobs import JobRecord, Phase, crossing_flows, flow_rules, stage_plans
+from edgeray.scheduler.footprint import crossing_flows
+from edgeray.scheduler.jobs import JobRecord, Phase, flow_rules, pace_stages, stage_plans
 from edgeray.scheduler.lanes import Lanes
 from edgeray.scheduler.ports import PortPool
-from policies.model import Decision, DeviceId, FlowId, JobId, Network, Plan, Policy, RunningJob, Snapshot
+from edgeray.scheduler.roster import Roster
+from edgeray.scheduler.rulebook import RuleBook
+from edgeray.scheduler.snapshots import snapshot
+from policies.model import Decision, DeviceId, FlowId, JobId, Mode, Network, Plan, Policy
 
 Handler = Callable[..., list[Effect]]
+
+MODES: tuple[Mode, ...] = ("once", "stream")
+"""The order of decisions: a one-shot plan stays as it is, and streams are then adjusted around it."""
 
 
 class SchedulerState:
@@ -34,25 +40,27 @@ class SchedulerState:
 
     network: all that the cluster file declares; policies see the part whose devices have joined.
     policy_named: looks a policy up by name; raises ValueError for an unknown one.
-    The policy of the job submitted last governs the cluster: it places what waits and re-adjusts what runs.
+    Two policies govern the cluster: that of the stream submitted last places waiting streams and re-adjusts
+    running ones; that of the one-shot job submitted last places waiting one-shot jobs.
     """
 
     def __init__(self, network: Network, policy_named: Callable[[str], Policy]) -> None:
-        self._network = network
+        self._cluster = Cluster(network)
         self._policy_named = policy_named
-        self._policy: Policy | None = None
-        self._jobs: dict[JobId, JobRecord] = {}
-        self._addresses: dict[DeviceId, str] = {}
+        self._policies: dict[Mode, Policy] = {}
+        self._roster = Roster()
         self._ports = PortPool()
+        self._rules = RuleBook()
         self._lanes = Lanes()
-        self._versions: dict[DeviceId, int] = {}
-        self._applied: dict[DeviceId, int] = {}
+        self._owed: list[Effect] = []
+        self._reconsider = False
         self._handlers: Mapping[type[ev.Event], Handler] = {
             ev.JobSubmitted: self._job_submitted,
             ev.JobProfiled: self._job_profiled,
             ev.ProfileFailed: self._profile_failed,
             ev.DeviceJoined: self._device_joined,
             ev.DeviceLost: self._device_lost,
+            ev.LinkChanged: self._link_changed,
             ev.StageDeployed: self._stage_deployed,
             ev.StageEnded: self._stage_ended,
             ev.TransferReady: self._transfer_ready,
@@ -68,40 +76,37 @@ class SchedulerState:
 
     @property
     def jobs(self) -> Mapping[JobId, JobRecord]:
-        return self._jobs
+        return self._roster.all
 
     @property
     def devices(self) -> Mapping[DeviceId, str]:
         """Addresses of the devices that have joined."""
-        return self._addresses
-
-    def handle(self, event: ev.Event) -> list[Effect]:
-        """Take one event in; the effects are to be carried out in order. Late or repeated events do nothing."""
-        effects = self._handlers[type(event)](event)
-        return [*effects, *(self._start_transfer(*key) for key in self._lanes.grants(event.at_s))]
+        return self._cluster.addresses
 
     def wake_s(self) -> float | None:
         """When a Ticked would start a transfer that waits for another one's planned start; None: there is none."""
         return self._lanes.wake_s()
 
-    def snapshot(self, now_s: float) -> Snapshot:
-        """What a policy sees now."""
-        running = sorted(
-            (r for r in self._jobs.values() if r.phase.placed and r.plan is not None),
-            key=lambda r: (r.placed_s or 0.0, r.id),
-        )
-        return Snapshot(
-            network=self._live_network(),
-            running=tuple(RunningJob(workload=r.workload, plan=r.plan) for r in running if r.plan),
-            now_s=now_s,
-        )
+    def handle(self, event: ev.Event) -> list[Effect]:
+        """Take one event in; the effects are to be carried out in order. Late or repeated events do nothing.
+
+        What a policy raises comes through. That policy then governs no longer, and the effects that it cut short
+        come with the next event.
+        """
+        self._owed += self._handlers[type(event)](event)
+        if self._reconsider:
+            self._schedule(event.at_s)
+        self._owed += self._rules.changes(self.devices)
+        self._owed += [self._start_transfer(*transfer) for transfer in self._lanes.grants(event.at_s)]
+        effects, self._owed = self._owed, []
+        return effects
 
     # Jobs
 
     def _job_submitted(self, event: ev.JobSubmitted) -> list[Effect]:
-        if event.job in self._jobs:
+        if event.job in self.jobs:
             return []
-        self._policy = self._policy_named(event.policy)
+        policy = self._policy_named(event.policy)
         record = JobRecord(
             id=event.job,
             workload=event.workload,
@@ -111,57 +116,59 @@ class SchedulerState:
             lease_s=event.lease_s,
             heard_s=event.at_s,
         )
-        self._jobs[event.job] = record
-        changed = self._changed(record, f"submitted with policy {event.policy}")
+        self._policies[record.mode] = policy
+        self._roster.add(record)
+        changed = _changed(record, f"submitted with policy {event.policy}")
         if event.needs_profile:
             return [changed, ProfileJob(job=event.job)]
-        return [changed, *self._schedule(event.at_s)]
+        self._reconsider = True
+        return [changed]
 
     def _job_profiled(self, event: ev.JobProfiled) -> list[Effect]:
-        record = self._jobs.get(event.job)
+        record = self.jobs.get(event.job)
         if record is None or record.phase is not Phase.PROFILING:
             return []
         record.workload = replace(record.workload, profile=event.profile)
-        record.phase = Phase.WAITING
-        return [self._changed(record, "profiled"), *self._schedule(event.at_s)]
+        self._roster.enter(record, Phase.WAITING)
+        self._reconsider = True
+        return [_changed(record, "profiled")]
 
     def _profile_failed(self, event: ev.ProfileFailed) -> list[Effect]:
-        record = self._jobs.get(event.job)
+        record = self.jobs.get(event.job)
         if record is None or record.phase is not Phase.PROFILING:
             return []
         return self._end(record, Phase.FAILED, f"profiling failed: {event.reason}", event.at_s)
 
     def _stop_requested(self, event: ev.StopRequested) -> list[Effect]:
-        record = self._jobs.get(event.job)
+        record = self.jobs.get(event.job)
         return [] if record is None else self._end(record, Phase.STOPPED, event.reason, event.at_s)
 
     def _lease_renewed(self, event: ev.LeaseRenewed) -> list[Effect]:
-        record = self._jobs.get(event.job)
+        record = self.jobs.get(event.job)
         if record is not None:
             record.heard_s = event.at_s
         return []
 
     def _ticked(self, event: ev.Ticked) -> list[Effect]:
         effects: list[Effect] = []
-        for record in tuple(self._jobs.values()):
+        for record in self._roster.alive:
             silent_s = event.at_s - record.heard_s
-            if record.lease_s is None or record.phase.ended or silent_s <= record.lease_s:
-                continue
-            reason = f"its submitter has not been heard of for {silent_s:.0f} s"
-            effects += self._end(record, Phase.STOPPED, reason, event.at_s)
+            if record.lease_s is not None and silent_s > record.lease_s:
+                reason = f"its submitter has not been heard of for {silent_s:.0f} s"
+                effects += self._end(record, Phase.STOPPED, reason, event.at_s)
         return effects
 
     # Stages
 
     def _stage_deployed(self, event: ev.StageDeployed) -> list[Effect]:
-        record = self._jobs.get(event.job)
+        record = self.jobs.get(event.job)
         if record is None or event.device not in record.stages:
             return []
         record.stages[event.device] = True
         return self._start_if_ready(record, event.at_s)
 
     def _stage_ended(self, event: ev.StageEnded) -> list[Effect]:
-        record = self._jobs.get(event.job)
+        record = self.jobs.get(event.job)
         if record is None or event.device not in record.stages:
             return []
         del record.stages[event.device]
@@ -178,14 +185,14 @@ class SchedulerState:
     def _start_if_ready(self, record: JobRecord, at_s: float) -> list[Effect]:
         if record.phase is not Phase.DEPLOYING or not all(record.stages.values()):
             return []
-        if any(self._applied.get(device, 0) < version for device, version in record.network.items()):
+        if not self._rules.in_force(record.network):
             return []
-        record.phase = Phase.RUNNING
+        self._roster.enter(record, Phase.RUNNING)
         record.started_s = at_s
-        if record.workload.job.mode == "once" and record.plan is not None:
+        if record.mode == "once" and record.plan is not None:
             self._lanes.admit(record.id, record.plan, at_s)
         starts: list[Effect] = [StartStage(device=device, job=record.id) for device in sorted(record.stages)]
-        return [self._changed(record, "running"), *starts]
+        return [_changed(record, "running"), *starts]
 
     # Transfers of one-shot jobs
 
@@ -198,144 +205,146 @@ class SchedulerState:
         return []
 
     def _start_transfer(self, job: JobId, flow: FlowId) -> StartTransfer:
-        plan = self._jobs[job].plan
+        plan = self.jobs[job].plan
         assert plan is not None, f"job {job} sends, so it was placed"
         return StartTransfer(device=plan.routes[flow][0], job=job, flow=flow)
 
     # Devices and their networks
 
     def _device_joined(self, event: ev.DeviceJoined) -> list[Effect]:
-        if event.device not in self._network.devices or event.device in self._addresses:
-            return []
-        self._addresses[event.device] = event.address
-        return [*self._apply_network([event.device]), *self._schedule(event.at_s)]
+        if self._cluster.join(event.device, event.address):
+            self._rules.join(event.device)
+            self._reconsider = True
+        return []
 
     def _device_lost(self, event: ev.DeviceLost) -> list[Effect]:
-        if self._addresses.pop(event.device, None) is None:
+        if not self._cluster.lose(event.device):
             return []
+        self._reconsider = True
         effects: list[Effect] = []
-        for record in tuple(self._jobs.values()):
-            if record.phase.ended or record.plan is None:
-                continue
-            used = {event.device} & {d for route in record.plan.routes.values() for d in route}
-            if event.device in record.stages or used:
+        for record in self._roster.placed:
+            if event.device in record.stages or self._sends_over(record, event.device):
+                self._rules.remove(record.id)
                 record.stages.pop(event.device, None)
                 reason = f"device {event.device} was lost: {event.reason}"
                 effects += self._end(record, Phase.FAILED, reason, event.at_s)
         return effects
 
+    def _sends_over(self, record: JobRecord, device: DeviceId) -> bool:
+        """Whether a flow of the job needs this device. What a one-shot job has sent needs none any more."""
+        if record.plan is None or record.footprint is None:
+            return False
+        if record.mode == "once" and record.phase is Phase.RUNNING:
+            return any(device in record.plan.routes[flow] for flow in self._lanes.open_flows(record.id))
+        return device in record.footprint.carriers
+
+    def _link_changed(self, event: ev.LinkChanged) -> list[Effect]:
+        if self._cluster.change_link(event.link, event.capacity_bps):
+            self._reconsider = True
+        return []
+
     def _network_applied(self, event: ev.NetworkApplied) -> list[Effect]:
-        self._applied[event.device] = max(event.version, self._applied.get(event.device, 0))
+        self._rules.applied(event.device, event.version)
         effects: list[Effect] = []
-        for record in tuple(self._jobs.values()):
-            effects += self._start_if_ready(record, event.at_s)
+        for record in self._roster.within(Phase.DEPLOYING):
+            if event.device in record.network:
+                effects += self._start_if_ready(record, event.at_s)
         return effects
 
     def _network_refused(self, event: ev.NetworkRefused) -> list[Effect]:
-        """The jobs that wait for this version cannot be enforced: they end, by name."""
+        """The jobs that wait for this version, or for an earlier one, cannot be enforced: they end, by name."""
+        self._rules.refused(event.device)
         effects: list[Effect] = []
-        for record in tuple(self._jobs.values()):
-            if record.phase is Phase.DEPLOYING and event.version <= record.network.get(event.device, 0):
+        for record in self._roster.within(Phase.DEPLOYING):
+            needed = record.network.get(event.device, event.version + 1)
+            if needed <= event.version and not self._rules.in_force({event.device: needed}):
                 reason = f"device {event.device} cannot enforce its flows: {event.reason}"
                 effects += self._end(record, Phase.FAILED, reason, event.at_s)
         return effects
 
-    def _apply_network(self, devices: list[DeviceId]) -> list[Effect]:
-        rules = [
-            rule
-            for record in sorted(self._jobs.values(), key=lambda r: r.id)
-            if record.phase.placed and self._all_joined(record.plan)
-            for rule in flow_rules(record, self._addresses)
-        ]
-        effects: list[Effect] = []
-        for device in devices:
-            if device not in self._addresses:
-                continue
-            version = self._versions[device] = self._versions.get(device, 0) + 1
-            mine = tuple(rule for rule in rules if device in rule.route)
-            effects.append(ApplyNetwork(device=device, version=version, rules=mine))
-        return effects
-
-    def _all_joined(self, plan: Plan | None) -> bool:
-        return plan is not None and all(
-            device in self._addresses for route in plan.routes.values() for device in route
-        )
-
-    def _live_network(self) -> Network:
-        joined = self._addresses
-        return Network(
-            devices={d: dev for d, dev in self._network.devices.items() if d in joined},
-            links={
-                name: link
-                for name, link in self._network.links.items()
-                if link.ends[0] in joined and link.ends[1] in joined
-            },
-        )
-
     # Decisions
 
-    def _schedule(self, at_s: float) -> list[Effect]:
-        """Ask the governing policy about what waits and what runs, and act on its answer."""
-        if self._policy is None:
-            return []
-        waiting = [r for r in self._jobs.values() if r.phase is Phase.WAITING]
-        snapshot = self.snapshot(at_s)
-        if not waiting and not snapshot.running:
-            return []
-        waiting.sort(key=lambda r: (r.submitted_s, r.id))
-        decision = self._policy.decide(snapshot, tuple(r.workload for r in waiting))
-        return self._carry_out(decision, waiting, at_s)
+    def _schedule(self, at_s: float) -> None:
+        """Ask the governing policies about what waits and what runs, and act on their answers."""
+        for mode in MODES:
+            self._owed += self._decide(mode, at_s)
+        self._reconsider = False
 
-    def _carry_out(self, decision: Decision, waiting: list[JobRecord], at_s: float) -> list[Effect]:
-        touched: set[DeviceId] = set()
-        arrivals = [r for r in waiting if r.id in decision.plans]
-        readjusted = [
-            r
-            for r in self._jobs.values()
-            if r.phase in (Phase.DEPLOYING, Phase.RUNNING)
-            and r.id in decision.plans
-            and decision.plans[r.id] != r.plan
-        ]
-        for record in readjusted:
-            touched |= _route_devices(record.plan)
-            record.plan = decision.plans[record.id]
-            touched |= _route_devices(record.plan)
-        for record in arrivals:
-            self._place(record, decision.plans[record.id], at_s)
-            touched |= _route_devices(record.plan)
-        effects = self._apply_network(sorted(touched))
-        for record in arrivals:
-            record.network = {
-                d: self._versions[d] for d in sorted(_route_devices(record.plan) & set(self._versions))
-            }
-            effects.append(self._changed(record, f"placed by {decision.plans[record.id].policy}"))
-            effects += [
-                DeployStage(device=stage.device, stage=stage)
-                for stage in stage_plans(record, self._addresses)
-            ]
-        for record in readjusted:
-            effects += _pace_effects(record)
+    def _decide(self, mode: Mode, at_s: float) -> list[Effect]:
+        policy, waiting, placed = self._policies.get(mode), self._roster.waiting(mode), self._roster.placed
+        adjustable = mode == "stream" and any(record.mode == mode for record in placed)
+        if policy is None or not (waiting or adjustable):
+            return []
+        seen = snapshot(mode, self._cluster.live, placed, at_s)
+        try:
+            decision = policy.decide(seen, tuple(record.workload for record in waiting))
+        except Exception:
+            del self._policies[mode]
+            raise
+        return self._carry_out(mode, decision, waiting, at_s)
+
+    def _carry_out(
+        self, mode: Mode, decision: Decision, waiting: list[JobRecord], at_s: float
+    ) -> list[Effect]:
+        paced = self._readjust(decision) if mode == "stream" else []
+        refused = {job: infeasible.reasons for job, infeasible in decision.infeasible.items()}
+        arrivals = []
         for record in waiting:
-            if record.id in decision.infeasible:
-                record.reasons = decision.infeasible[record.id].reasons
-                effects += self._refuse_if_hopeless(record, at_s)
+            plan = decision.plans.get(record.id)
+            if plan is None:
+                continue
+            needed = len(crossing_flows(plan))
+            if needed <= self._ports.free:
+                self._place(record, plan, at_s)
+                arrivals.append(record)
+            else:
+                refused[record.id] = (f"its plan needs {needed} flow ports; {self._ports.free} are free",)
+        effects: list[Effect] = [*self._rules.changes(self.devices)]
+        for record in arrivals:
+            effects += self._deploy(record)
+        hopeless = not self._roster.placed and self._cluster.complete
+        for record in waiting:
+            if record.id in refused:
+                effects += self._refuse(record, refused[record.id], hopeless, at_s)
+        return [*effects, *paced]
+
+    def _readjust(self, decision: Decision) -> list[Effect]:
+        effects: list[Effect] = []
+        for record in self._roster.placed:
+            plan, old = decision.plans.get(record.id), record.plan
+            if plan is None or old is None or plan == old or record.phase is Phase.STOPPING:
+                continue
+            record.adopt(plan)
+            self._rules.put(record.id, flow_rules(record, self.devices))
+            effects += pace_stages(record, plan, old)
         return effects
 
     def _place(self, record: JobRecord, plan: Plan, at_s: float) -> None:
-        record.plan = plan
+        record.adopt(plan)
         record.reasons = ()
         record.placed_s = at_s
-        record.phase = Phase.DEPLOYING
         record.ports = {flow: self._ports.take() for flow in crossing_flows(plan)}
         record.stages = dict.fromkeys(sorted(set(plan.placement.values())), False)
+        self._roster.enter(record, Phase.DEPLOYING)
+        self._rules.put(record.id, flow_rules(record, self.devices))
 
-    def _refuse_if_hopeless(self, record: JobRecord, at_s: float) -> list[Effect]:
-        """A job that an empty, complete cluster cannot hold would wait for ever."""
-        busy = any(r.phase.placed for r in self._jobs.values())
-        complete = len(self._addresses) == len(self._network.devices)
-        if busy or not complete:
-            return [self._changed(record, "waits: " + "; ".join(record.reasons))]
-        return self._end(record, Phase.FAILED, "cannot be placed: " + "; ".join(record.reasons), at_s)
+    def _deploy(self, record: JobRecord) -> list[Effect]:
+        """The job starts once its stages stand and its devices' networks are as they must be."""
+        carriers = record.footprint.carriers if record.footprint else ()
+        record.network = self._rules.versions(carriers)
+        stages = stage_plans(record, self.devices)
+        placed = _changed(record, f"placed by {record.plan.policy if record.plan else record.policy}")
+        return [placed, *(DeployStage(device=stage.device, stage=stage) for stage in stages)]
+
+    def _refuse(
+        self, record: JobRecord, reasons: tuple[str, ...], hopeless: bool, at_s: float
+    ) -> list[Effect]:
+        """The job waits; one that an empty, complete cluster cannot hold would wait for ever, and fails."""
+        told, record.reasons = record.reasons == reasons, reasons
+        text = "; ".join(reasons)
+        if hopeless:
+            return self._end(record, Phase.FAILED, f"cannot be placed: {text}", at_s)
+        return [] if told else [_changed(record, f"waits: {text}")]
 
     # Endings
 
@@ -352,51 +361,28 @@ class SchedulerState:
             record.detail, record.blamed_on_peer = detail, False
         if record.phase.ended or record.phase is Phase.STOPPING:
             return [] if record.stages or record.phase.ended else self._release(record, at_s)
-        self._lanes.drop(record.id)
         record.ending = ending
         record.detail, record.blamed_on_peer = detail, peer_lost
         if not record.stages:
             return self._release(record, at_s)
-        record.phase = Phase.STOPPING
+        self._lanes.drop(record.id)
+        self._roster.enter(record, Phase.STOPPING)
         stops: list[Effect] = [StopStage(device=device, job=record.id) for device in sorted(record.stages)]
-        return [self._changed(record, detail), *stops]
+        return [_changed(record, detail), *stops]
 
     def _release(self, record: JobRecord, at_s: float) -> list[Effect]:
         """Give back all that the job held, and let the others have it."""
+        self._reconsider = self._reconsider or record.phase.placed
         self._lanes.drop(record.id)
-        held = _route_devices(record.plan)
+        self._rules.remove(record.id)
         for port in record.ports.values():
             self._ports.release(port)
         record.ports = {}
         record.network = {}
-        record.phase = record.ending
+        self._roster.enter(record, record.ending)
         record.ended_s = at_s
-        effects: list[Effect] = [self._changed(record, record.detail or record.ending.value)]
-        effects += self._apply_network(sorted(held))
-        return effects + self._schedule(at_s)
-
-    def _changed(self, record: JobRecord, detail: str) -> JobChanged:
-        return JobChanged(job=record.id, phase=record.phase.value, detail=detail)
+        return [_changed(record, record.detail or record.ending.value)]
 
 
-def _route_devices(plan: Plan | None) -> set[DeviceId]:
-    if plan is None:
-        return set()
-    return {device for route in plan.routes.values() if len(route) > 1 for device in route}
-
-
-def _pace_effects(record: JobRecord) -> list[Effect]:
-    plan = record.plan
-    if plan is None:
-        return []
-    effects: list[Effect] = []
-    for device in sorted(record.stages):
-        mine = {
-            flow: rate
-            for flow, rate in sorted(plan.rates_bps.items())
-            if plan.routes[flow] and plan.routes[flow][0] == device
-        }
-        effects.append(
-            PaceStage(device=device, job=record.id, granted_per_s=plan.granted_per_s, rates_bps=mine)
-        )
-    return effects
+def _changed(record: JobRecord, detail: str) -> JobChanged:
+    return JobChanged(job=record.id, phase=record.phase.value, detail=detail)
