@@ -13,14 +13,14 @@ from edgeray.scheduler.jobs import JobRecord, Phase
 from edgeray.scheduler.state import SchedulerState
 from edgeray.scheduler.timed import TimedPolicy
 from edgeray.simulator.clock import CONTROL, WORLD, Clock
+from edgeray.simulator.items import ItemsWorld
 from edgeray.simulator.outcome import Detail, Outcome, Sharing, SimulatedJob
 from edgeray.simulator.rates import RatesWorld
 from edgeray.simulator.scenario import Arrival, DeviceFails, DeviceReturns, Disturbance, Scenario, check
 from edgeray.simulator.world import Order, World
 from policies.model import FlowId, JobId, Policy
 
-LATE_S = 1e-6
-"""So long after its planned start a one-shot job's transfer is late: what rounding moves is not."""
+_WORLDS: dict[Detail, type[ItemsWorld] | type[RatesWorld]] = {"items": ItemsWorld, "rates": RatesWorld}
 
 
 def simulate(
@@ -43,6 +43,10 @@ def simulate(
     Raises BadInputError for a scenario that cannot be simulated.
     """
     check(scenario)
+    if detail not in _WORLDS or sharing not in ("granted", "max-min"):
+        raise BadInputError(
+            f"detail {detail!r}, sharing {sharing!r}: expected items or rates, granted or max-min"
+        )
     if not (warm_s >= 0 and control_delay_s >= 0):
         raise BadInputError(f"warm_s {warm_s}, control_delay_s {control_delay_s}: expected 0 or more")
     simulation = _Simulation(
@@ -71,11 +75,12 @@ class _Simulation:
         self._progress = progress
         self._clock = Clock()
         self._state = SchedulerState(scenario.network, self._timed)
-        self._world: World = _world(detail)(scenario.network, self._clock, self, sharing)
+        self._world: World = _WORLDS[detail](scenario.network, self._clock, self, sharing)
         self._arrivals = {arrival.workload.job.id: arrival for arrival in scenario.arrivals}
         self._started: set[JobId] = set()
         self._planning_s: list[float] = []
         self._last_s = 0.0
+        self._alarm_s: float | None = None
 
     def run(self) -> Outcome:
         for device in sorted(self._scenario.network.devices):
@@ -102,6 +107,10 @@ class _Simulation:
         self._last_s = event.at_s
         for effect in self._state.handle(event):
             self._carry_out(effect)
+        alarm_s = self._state.wake_s()
+        if alarm_s is not None and alarm_s != self._alarm_s:
+            self._clock.at(max(alarm_s, event.at_s), CONTROL, self._tick, alarm_s)
+        self._alarm_s = alarm_s
         if self._progress is not None:
             self._progress(event.at_s)
 
@@ -204,14 +213,10 @@ class _Simulation:
         seconds = self._arrivals[record.id].seconds
         if seconds is not None and record.workload.job.mode == "stream":
             self._clock.at(record.started_s + seconds, CONTROL, self._finish, record.id)
-        if record.plan is not None and record.plan.timetable is not None:
-            starts = sorted({start for start, _ in record.plan.timetable.transfers.values()})
-            for start_s in starts:
-                self._clock.at(record.started_s + start_s + LATE_S, CONTROL, self._tick, record.id)
 
-    def _tick(self, job: JobId) -> None:
-        """A transfer may be late now: another may go first."""
-        if not self._state.jobs[job].phase.ended:
+    def _tick(self, due_s: float) -> None:
+        if due_s == self._alarm_s:
+            self._alarm_s = None
             self._handle(ev.Ticked(at_s=self._clock.now_s))
 
     # The end
@@ -233,8 +238,9 @@ class _Simulation:
     def _job(self, record: JobRecord) -> SimulatedJob:
         plan = record.plan
         measured = self._world.measured(record.id)
-        once = record.workload.job.mode == "once"
-        done = once and record.phase is Phase.DONE and record.started_s is not None
+        makespan_s = None
+        if record.workload.job.mode == "once" and record.phase is Phase.DONE:
+            makespan_s = (record.ended_s or 0.0) - (record.started_s or 0.0)
         return SimulatedJob(
             job=record.id,
             policy=record.policy,
@@ -247,17 +253,11 @@ class _Simulation:
             ended_s=record.ended_s,
             waited_s=None if record.placed_s is None else record.placed_s - record.submitted_s,
             items=measured.items,
-            throughput_per_s=measured.throughput_per_s,
+            throughput_per_s=measured.throughput_per_s if makespan_s is None else 1 / makespan_s,
             planned_per_s=None if plan is None else plan.throughput_per_s,
             latency_p50_s=measured.latency_p50_s,
             latency_p95_s=measured.latency_p95_s,
-            makespan_s=(record.ended_s or 0.0) - (record.started_s or 0.0) if done else None,
+            makespan_s=makespan_s,
             planned_makespan_s=plan.timetable.makespan_s if plan and plan.timetable else None,
             plan=plan,
         )
-
-
-def _world(detail: Detail) -> type[RatesWorld]:
-    if detail == "rates":
-        return RatesWorld
-    raise BadInputError(f"detail {detail!r}: expected 'items' or 'rates'")
