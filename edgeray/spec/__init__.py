@@ -7,6 +7,7 @@ from edgeray.spec.job_file import load_app
 from edgeray.spec.ray_dag import app_from_ray_dag
 from edgeray.spec.schema import json_schema
 from edgeray.spec.trace_file import TraceEvent, load_trace
+from edgeray.spec.write import cluster_text, job_text
 
 __all__ = [
     "App",
@@ -17,6 +18,8 @@ __all__ = [
     "app_from_ray_dag",
     "check_job_on_cluster",
     "check_runnable",
+    "cluster_text",
+    "job_text",
     "json_schema",
     "load_app",
     "load_cluster",
