@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgeray import __version__
 from edgeray.errors import BadInputError, ClusterError, EdgeRayError
 from edgeray.node.code import AppPackage, TaskCode
-from edgeray.results import Output, local_path
+from edgeray.results import Output, kept_as
 from edgeray.spec import App, check_runnable
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ class Client:
 
         Raises ClusterError when a device that holds some of it is gone.
         """
-        outputs = self.call("outputs", job)
-        for device, output in outputs:
-            path = local_path(folder, output)
+        found: list[tuple[str, Output]] = self.call("outputs", job)
+        kept = kept_as([output for _, output in found])
+        for (device, output), local in zip(found, kept, strict=True):
+            path = folder / local.file
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 while file.tell() < output.size_bytes:
@@ -83,7 +84,7 @@ class Client:
                     if not piece:
                         raise ClusterError(f"{device} has only a part of the result {output.file} of {job}")
                     file.write(piece)
-        return tuple(output for _, output in outputs)
+        return kept
 
     def watch(self, job: str, *, seen: Callable[[JobView], bool | None]) -> JobView:
         """Follow a job until it has ended, or seen(view) is True; this keeps the lease alive."""

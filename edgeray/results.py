@@ -10,12 +10,15 @@ import json
 import pickle
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from edgeray.errors import ClusterError
 
 Kind = Literal["array", "json", "text", "bytes", "file", "pickle"]
 INDEX = ".index.json"  # no task has such a name
@@ -71,12 +74,21 @@ def read_values(folder: Path, outputs: Sequence[Output]) -> dict[str, Any]:
     return {task: _whole(*value) if task in parted else value for task, value in values.items()}
 
 
-def local_path(folder: Path, output: Output) -> Path:
-    """Where a fetched result is kept. Raises ValueError for a name that leads out of the folder."""
-    path = folder / output.file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"a result named {output.file!r} leads out of {folder}")
-    return path
+def kept_as(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """The same outputs as the submitter keeps them: a file by its own name, where no other has it.
+
+    Raises ClusterError for a name that leads out of the folder.
+    """
+    for output in outputs:
+        if Path(output.file).is_absolute() or ".." in Path(output.file).parts:
+            raise ClusterError(f"a result named {output.file!r} leads out of its folder")
+    names = Counter(Path(output.file).name for output in outputs)
+    return tuple(
+        replace(output, file=name)
+        if output.kind == "file" and names[name := Path(output.file).name] == 1
+        else output
+        for output in outputs
+    )
 
 
 def _written(folder: Path, task: str, value: Any) -> Iterator[Output]:
@@ -132,7 +144,7 @@ def _encoded(value: Any) -> tuple[Kind, bytes]:
     if isinstance(value, bytes | bytearray):
         return "bytes", bytes(value)
     if _is_plain(value):
-        return "json", json.dumps(value, indent=1, default=np.generic.item).encode()
+        return "json", json.dumps(value, default=np.generic.item).encode()
     return "pickle", pickle.dumps(value)
 
 
