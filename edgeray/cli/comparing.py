@@ -1,4 +1,7 @@
-"""The course of a comparison: for each policy, submit all jobs, let them settle, measure, stop."""
+"""The course of a comparison: for each policy, submit all jobs, let them settle, measure, stop.
+
+One-shot jobs end by themselves: there each runs to its end, one at a time.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edgeray import __version__
 from edgeray.cli.console import say, stderr
-from edgeray.client import LEASE_S, POLL_S, Client, require_known
+from edgeray.cli.jobs import end_line, progress_line
+from edgeray.client import LEASE_S, POLL_S, Client
 from edgeray.errors import BadInputError
 from edgeray.planning import with_sources_on
 from edgeray.profiler import merge
 from edgeray.scheduler.views import JobView
 from edgeray.spec import App
-from edgeray.telemetry.records import Comparison, PolicyRun
-from edgeray.telemetry.runs import device_runs, job_run, link_runs, policy_run
+from edgeray.telemetry.records import Comparison, OnceComparison, OnceRun, PolicyRun
+from edgeray.telemetry.runs import device_runs, job_run, link_runs, once_policy_run, once_run, policy_run
 from policies.bound import throughput_bound
 from policies.model import DeviceId, JobId, Network, Workload
 
@@ -37,9 +41,7 @@ def arrivals(apps: Sequence[App], sources: Sequence[str] | None) -> list[App]:
 
 
 def compare(apps: Sequence[App], policies: Sequence[str], *, seconds: float, interval_s: float) -> Comparison:
-    """Measure every policy on the same arrivals. Raises BadInputError for an unknown policy before anything runs."""
-    for name in policies:
-        require_known(name)
+    """Measure every policy on the same arrivals of streams."""
     client = Client(apps[0].folder)
     network: Network = client.call("network")
     workloads = _workloads(client, apps)
@@ -63,6 +65,41 @@ def compare(apps: Sequence[App], policies: Sequence[str], *, seconds: float, int
             f"{WARM_ITEMS} items (at most {WARM_TIMEOUT_S:g} s of warming up).",
         ),
     )
+
+
+def compare_once(apps: Sequence[App], policies: Sequence[str]) -> OnceComparison:
+    """Run every one-shot job under every policy, one at a time, each to its end."""
+    client = Client(apps[0].folder)
+    network: Network = client.call("network")
+    _workloads(client, apps)  # what must be profiled is, before the first one runs
+    started = datetime.datetime.now(datetime.timezone.utc)
+    runs = []
+    for policy in policies:
+        jobs = [_run_once(client, app, policy) for app in apps]
+        runs.append(once_policy_run(policy, jobs, planning_s=client.call("planning_s")))
+    return OnceComparison(
+        app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
+        cluster=_cluster_name(),
+        network=_network_json(network),
+        started_at=started.isoformat(timespec="seconds"),
+        edgeray=__version__,
+        emulation=_emulation(),
+        runs=tuple(runs),
+        notes=("Each job ran once under each policy, alone on the cluster.",),
+    )
+
+
+def _run_once(client: Client, app: App, policy: str) -> OnceRun:
+    job = client.submit(app, policy, lease_s=LEASE_S)
+    view: JobView | None = None
+    with stderr.status(f"{policy}: {job}") as status:
+        try:
+            view = client.watch(job, seen=lambda v: status.update(f"{policy}: {progress_line(v)}"))
+        finally:
+            if view is None:
+                _stop_all(client, [job])
+    say(f"{policy}: {end_line(view)}")
+    return once_run(view)
 
 
 def _workloads(client: Client, apps: Sequence[App]) -> list[Workload]:

@@ -222,15 +222,38 @@ def list_jobs(as_json: Json = False) -> None:
     if as_json:
         print_json({"jobs": [asdict(view) for view in views]})
         return
-    table = Table("job", "app", "policy", "state", "items", "items/s", "planned", "p50", "detail")
+    stdout.print(jobs_table(views))
+
+
+def jobs_table(views: Sequence[JobView]) -> Table:
+    """Streams by items/s, one-shot jobs by tasks done and makespan; each beside what was planned."""
+    table = Table("job", "app", "policy", "state", "done", "measured", "planned", "p50", "detail")
     for v in views:
-        planned = f"{v.plan['throughput_per_s']:.2f}" if v.plan else "-"
         detail = "; ".join(v.reasons) or v.detail
         table.add_row(
-            v.job, v.app, v.policy, v.phase, str(v.items), f"{v.rate_per_s:.2f}", planned,
-            seconds_text(v.latency_p50_s), detail,
-        )  # fmt: skip
-    stdout.print(table)
+            v.job,
+            v.app,
+            v.policy,
+            v.phase,
+            *(_once_cells(v) if v.mode == "once" else _stream_cells(v)),
+            detail,
+        )
+    return table
+
+
+def _stream_cells(view: JobView) -> tuple[str, ...]:
+    planned = f"{view.plan['throughput_per_s']:.2f}/s" if view.plan else "-"
+    return f"{view.items} items", f"{view.rate_per_s:.2f}/s", planned, seconds_text(view.latency_p50_s)
+
+
+def _once_cells(view: JobView) -> tuple[str, ...]:
+    planned_s = view.plan.get("makespan_s") if view.plan else None
+    return (
+        f"{view.tasks_done} of {view.tasks_total} tasks",
+        seconds_text(view.makespan_s),
+        seconds_text(planned_s),
+        "-",
+    )
 
 
 def logs(

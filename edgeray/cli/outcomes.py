@@ -129,7 +129,9 @@ def _jobs_table(jobs: Sequence[SimulatedJob], columns: Columns, title: str) -> T
     told = [(heading, [cell(job) for job in shown]) for heading, cell in columns]
     told = [(heading, cells) for heading, cells in told if set(cells) != {"-"}]
     title = title if len(policies) > 1 else f"{jobs[0].policy}: {title}"
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for heading in ("job", *(heading for heading, _ in told)):
         table.add_column(heading, no_wrap=heading != "bound by")
     for number, job in enumerate(shown):
@@ -217,7 +219,9 @@ def _why(jobs: Sequence[SimulatedJob]) -> Iterator[str]:
 def print_side_by_side(runs: Sequence[Run], title: str) -> None:
     """One row a policy."""
     told = [summary(run) for run in runs]
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = []
     if any("mean_per_s" in row for row in told):
         columns += [

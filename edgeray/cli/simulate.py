@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edgeray import __version__
+from edgeray.cli.compare import distinct_names
 from edgeray.cli.console import print_json, say, stderr
 from edgeray.cli.jobs import Json, PolicyName
 from edgeray.errors import BadInputError
@@ -157,9 +158,6 @@ def _named(policy: str | None, policies: str | None, planned: Course) -> list[st
     """The policies of --policies; one None without it."""
     if policies is None:
         return [None]
-    names = [name.strip() for name in policies.split(",") if name.strip()]
-    if not names or len(set(names)) != len(names):
-        raise BadInputError(f"--policies {policies}: expected distinct names separated by commas")
     if policy is not None:
         raise BadInputError("--policy and --policies exclude each other\n  remedy:   keep one of them")
     if any(visit.policy is not None for visit in planned.visits):
@@ -167,7 +165,7 @@ def _named(policy: str | None, policies: str | None, planned: Course) -> list[st
             "--policies with a trace whose jobs name policies of their own would compare nothing\n"
             "  remedy:   remove `policy` from the trace, or --policies"
         )
-    return list(names)
+    return list(distinct_names(policies))
 
 
 def _bound_per_s(planned: Course) -> float | None:

@@ -187,6 +187,49 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnceRun:
+    """One one-shot job under one policy. makespan_s: measured; None when it did not end well, and failure says why.
+
+    planned_s, bound_s: the plan's makespan, and what no schedule is shorter than by the profile.
+    """
+
+    job: str
+    app: str
+    plan: Mapping[str, Any] | None
+    makespan_s: float | None
+    planned_s: float | None
+    bound_s: float | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OncePolicyRun:
+    """All one-shot jobs of a comparison under one policy, one after the other; means over the jobs, None when one
+    of them failed."""
+
+    policy: str
+    jobs: tuple[OnceRun, ...]
+    makespan_mean_s: float | None
+    planned_mean_s: float | None
+    bound_mean_s: float | None
+    planning_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnceComparison:
+    """Several policies on the same one-shot jobs and cluster; network as in Comparison."""
+
+    app: str
+    cluster: str
+    network: Mapping[str, Any]
+    started_at: str
+    edgeray: str
+    emulation: str
+    runs: tuple[OncePolicyRun, ...]
+    notes: tuple[str, ...] = ()
+
+
 def as_json(record: Any) -> dict[str, Any]:
     """A record as plain dicts, lists and numbers, ready for json.dumps."""
     return asdict(record)

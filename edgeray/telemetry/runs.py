@@ -6,7 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeray.telemetry.records import DeviceRun, FlowRun, JobRun, LinkRun, PolicyRun, TaskRun
+from edgeray.telemetry.records import (
+    DeviceRun,
+    FlowRun,
+    JobRun,
+    LinkRun,
+    OncePolicyRun,
+    OnceRun,
+    PolicyRun,
+    TaskRun,
+)
 from policies.model import DeviceId, FlowId, JobId, Network, TaskId
 
 if TYPE_CHECKING:
@@ -52,7 +61,6 @@ def job_run(
 
 
 def _not_run(view: JobView) -> JobRun:
-    why = view.detail or "; ".join(view.reasons) or f"it was {view.phase}"
     return JobRun(
         job=view.job,
         app=view.app,
@@ -66,8 +74,12 @@ def _not_run(view: JobView) -> JobRun:
         latency_p50_s=None,
         latency_p95_s=None,
         latency_p99_s=None,
-        failure=why,
+        failure=_why_not(view),
     )
+
+
+def _why_not(view: JobView) -> str:
+    return view.detail or "; ".join(view.reasons) or f"it was {view.phase}"
 
 
 def _task_runs(view: JobView, before: Counters, after: Counters) -> list[TaskRun]:
@@ -195,6 +207,37 @@ def policy_run(
         planning_s=planning_s,
         bound_per_s=bound_per_s,
     )
+
+
+def once_run(view: JobView) -> OnceRun:
+    """A one-shot job that has ended."""
+    plan = view.plan or {}
+    done = view.phase == "done" and view.makespan_s is not None
+    return OnceRun(
+        job=view.job,
+        app=view.app,
+        plan=view.plan,
+        makespan_s=view.makespan_s if done else None,
+        planned_s=plan.get("makespan_s"),
+        bound_s=plan.get("bound_s"),
+        failure=None if done else _why_not(view),
+    )
+
+
+def once_policy_run(policy: str, jobs: Sequence[OnceRun], *, planning_s: float) -> OncePolicyRun:
+    return OncePolicyRun(
+        policy=policy,
+        jobs=tuple(jobs),
+        makespan_mean_s=_mean([job.makespan_s for job in jobs]),
+        planned_mean_s=_mean([job.planned_s for job in jobs]),
+        bound_mean_s=_mean([job.bound_s for job in jobs]),
+        planning_s=planning_s,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def geometric_mean(rates: Sequence[float]) -> float:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 
 MISSING = "–"
-_LABELS = {"lr": "LR", "br": "BR", "tp": "TP", "otfs": "OTFS", "otfa": "OTFA"}
+_LABELS = {
+    "lr": "LR",
+    "br": "BR",
+    "tp": "TP",
+    "otfs": "OTFS",
+    "otfa": "OTFA",
+    "heft": "HEFT",
+    "cpop": "CPoP",
+    "peft": "PEFT",
+}
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from edgeray.telemetry.records import Comparison, PolicyRun, as_json
 from edgeray.web import numbers
 from edgeray.web.drawing import draw_network, placement, widest_bps
-from edgeray.web.page import Picture, environment, picture
+from edgeray.web.page import Picture, environment, finite, picture
 from edgeray.web.plots import draw_latency, draw_throughput
 from edgeray.web.summary import (
     FLOW_TOLERANCE,
@@ -29,7 +28,7 @@ REPORT_NAME = "report.html"
 def write_report(comparison: Comparison, folder: Path) -> Path:
     """Write the report into folder, made if need be, and return the path of its HTML file."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = json.dumps(_finite(as_json(comparison)), indent=1, allow_nan=False)
+    document = json.dumps(finite(as_json(comparison)), indent=1, allow_nan=False)
     (folder / "comparison.json").write_text(document + "\n", encoding="utf-8")
     page = environment().get_template("report.html.j2").render(_view(comparison, folder))
     path = folder / REPORT_NAME
@@ -122,14 +121,3 @@ def _bar(fraction: float | None) -> str:
     """How much of a cell its bar fills, in per cent."""
     fraction = numbers.known(fraction)
     return f"{100 * min(1.0, max(0.0, fraction or 0.0)):.0f}"
-
-
-def _finite(value: Any) -> Any:
-    """Plain JSON: what is no finite number becomes null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

@@ -78,7 +78,7 @@ def _leader(comparison: Comparison, ranked: list[PolicyRun]) -> str:
     if len(ranked) == 1:
         text = f"{policy_label(top.policy)} reached {figures(top.mean_per_s)} {unit}"
     elif peers:
-        names = _listed([policy_label(run.policy) for run in (top, *peers)])
+        names = listed([policy_label(run.policy) for run in (top, *peers)])
         text = (
             f"{names} lead together at {figures(top.mean_per_s)} {unit}: they lie within "
             f"{percent(TELLABLE)}, which one run does not tell apart"
@@ -151,8 +151,8 @@ def _against_plan(comparison: Comparison) -> Iterator[str]:
     ]
     off = [(policy, error) for policy, error in errors if abs(error) > PLAN_TOLERANCE]
     if off:
-        listed = _listed([f"{policy_label(policy)} ({error * 100:+.0f} %)" for policy, error in off])
-        yield f"Measured throughput is more than {percent(PLAN_TOLERANCE)} off its plan for {listed}."
+        named = listed([f"{policy_label(policy)} ({error * 100:+.0f} %)" for policy, error in off])
+        yield f"Measured throughput is more than {percent(PLAN_TOLERANCE)} off its plan for {named}."
     elif errors:
         worst = max(0.001, *(abs(error) for _, error in errors))
         yield f"Measured throughput meets its plan within {percent(worst)} for every policy that ran."
@@ -180,5 +180,5 @@ def _failures(comparison: Comparison) -> Iterator[str]:
         yield f"{failed} of {jobs} job runs failed; they are named below."
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
