@@ -6,6 +6,7 @@ free; a flow that arrives tells the scheduler when it has come whole. What a sin
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -24,6 +25,8 @@ from edgeray.node.turn import next_turn
 from edgeray.results import write_value
 from edgeray.scheduler.effects import Inflow, StagePlan
 from policies.model import FlowId, JobId, TaskId
+
+log = logging.getLogger(__name__)
 
 RESULTS = "results"
 RECEIVED = "received"
@@ -146,6 +149,7 @@ class OnceStage:
     def _run(self, task: TaskId) -> None:
         with self._lock:
             arrived = self._arrived.pop(task)
+        log.info("task %s begins", task)
         began_s = time.perf_counter()
         try:
             value = self._tasks[task].call(*(arrived[producer] for producer in self.plan.inputs[task]))
@@ -161,6 +165,7 @@ class OnceStage:
         if task in self._sinks:
             self._keep(task, value)
         self._count(task)
+        log.info("task %s has ended", task)
         self._deliver(task, value)
 
     def _keep(self, task: TaskId, value: Any) -> None:
@@ -202,6 +207,9 @@ class OnceStage:
         with self._lock:
             while not (flow in self._granted or self._stop.is_set()):
                 self._changed.wait()
+        if self._stop.is_set():
+            return
+        log.info("flow %s is sent", flow)
         sender, items = self._senders[flow], 0
         for item in outgoing(value):
             if not sender.send(items, item, created_s=time.time(), stop=self._stop):
@@ -219,6 +227,7 @@ class OnceStage:
             if hasattr(got, "number"):
                 incoming.add(got.value)
                 continue
+            log.info("flow %s has arrived", flow.flow)
             with self._lock:
                 self._arrived[flow.consumer][flow.producer] = incoming.value()
                 self._changed.notify_all()
