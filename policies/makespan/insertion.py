@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 from policies.makespan.instance import Instance, Way
+from policies.makespan.lanes import Lanes
 from policies.makespan.timetable import Schedule, Times, in_order
-
-LOOK_BACK = 200
-"""Most intervals of a device among which a gap is looked for: enough for 1,000 tasks on 8 devices."""
 
 
 class Insertion:
@@ -18,7 +15,7 @@ class Insertion:
 
     Source: Topcuoglu, Hariri, Wu 2002, "Performance-effective and low-complexity task scheduling for
     heterogeneous computing", eqs. 5-6 (EST, EFT) and sec. 4.2.2 (insertion). Data takes the fastest route and never
-    waits; a device looks for gaps among its last LOOK_BACK intervals only, so that large jobs end soon.
+    waits; gaps of a device are looked for as `Lanes.gap` says, so that large jobs end soon.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -26,8 +23,7 @@ class Insertion:
         self.devices = [-1] * len(instance.seconds)
         self.starts = [0.0] * len(instance.seconds)
         self.ends = [0.0] * len(instance.seconds)
-        self._from: list[list[float]] = [[] for _ in instance.graph.devices]
-        self._until: list[list[float]] = [[] for _ in instance.graph.devices]
+        self._lanes = Lanes.empty(len(instance.graph.devices))
 
     def start(self, task: int, device: int) -> float:
         """When task could begin on device, given all tasks before it."""
@@ -40,24 +36,12 @@ class Insertion:
                 there += bits[flow] * pace[came_from][device]
             if there > ready:
                 ready = there
-        took = instance.seconds[task][device]
-        starts, until = self._from[device], self._until[device]
-        count = len(until)
-        index = bisect_right(until, ready)
-        if index < count - LOOK_BACK:
-            index = count - LOOK_BACK
-            ready = until[index - 1]
-        while index < count and ready + took > starts[index]:
-            ready = until[index]
-            index += 1
-        return ready
+        return self._lanes.gap(device, ready, instance.seconds[task][device])
 
     def put(self, task: int, device: int, start: float) -> None:
         end = start + self.instance.seconds[task][device]
         self.devices[task], self.starts[task], self.ends[task] = device, start, end
-        index = bisect_right(self._until[device], start)
-        self._from[device].insert(index, start)
-        self._until[device].insert(index, end)
+        self._lanes.put(device, start, end)
 
     def put_soonest(self, task: int, after: list[float] | None = None) -> None:
         """Put task where it ends soonest, or where its end plus `after` of the device is least; ties by id."""

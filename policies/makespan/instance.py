@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -128,7 +127,7 @@ def read(workload: Workload, residual: Residual) -> Instance | Refusal:
     if isinstance(seconds, Refusal):
         return seconds
     seconds = _fastest(asked, seconds)
-    usable: npt.NDArray[np.bool_] = np.isfinite(seconds)
+    usable = np.isfinite(seconds)
     width = _widths(router)
     used = np.flatnonzero(usable.any(axis=0))
     with np.errstate(divide="ignore"):
@@ -215,8 +214,8 @@ def _fastest(asked: Demand, seconds: Floats) -> Floats:
         worth = np.where(seconds > 0, best / seconds, np.isfinite(seconds)).sum(axis=0)
     keep = np.zeros(devices, dtype=bool)
     keep[np.argsort(-worth, kind="stable")[:CANDIDATES]] = True
-    stuck = ~np.isfinite(seconds[:, keep]).any(axis=1)
-    chosen = keep[None, :] | (stuck[:, None] & (seconds == best))
+    stuck = ~np.isfinite(seconds[:, keep]).any(axis=1, keepdims=True)
+    chosen = keep[None, :] | (stuck & (seconds == best))
     return np.where(chosen, seconds, np.inf)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from policies.flows.graph import Graph
 from policies.makespan.bound import makespan_bound
 from policies.makespan.cpop import cpop
@@ -22,12 +24,12 @@ from policies.placement.reasons import Refusal
 class _OneShotPolicy:
     """Place arrivals in turn, each beside all that runs by then; jobs that run are never changed.
 
-    schedule: how one job is planned. Whatever it thought of, its plan's times are those of the strict schedule
+    schedule: how one job is planned, given a bound of its makespan. Whatever it thought of, its plan's times are those of the strict schedule
     with contention (`timetable.timing`).
     """
 
     name: str
-    schedule: Callable[[Instance], Schedule]
+    schedule: Callable[[Instance, float], Schedule]
 
     def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
         graph = Graph.of(snapshot.network)
@@ -52,32 +54,36 @@ class _OneShotPolicy:
         instance = read(workload, Residual.of(snapshot.network, graph, running))
         if isinstance(instance, Refusal):
             return instance
-        return plan(instance, self.schedule(instance), self.name, makespan_bound(instance))
+        bound_s = makespan_bound(instance)
+        return plan(instance, self.schedule(instance, bound_s), self.name, bound_s)
 
 
 class Heft(_OneShotPolicy):
     """See `heft`."""
 
     def __init__(self) -> None:
-        super().__init__("heft", heft)
+        super().__init__("heft", lambda instance, _: heft(instance))
 
 
 class Cpop(_OneShotPolicy):
     """See `cpop`."""
 
     def __init__(self) -> None:
-        super().__init__("cpop", cpop)
+        super().__init__("cpop", lambda instance, _: cpop(instance))
 
 
 class Peft(_OneShotPolicy):
     """See `peft`."""
 
     def __init__(self) -> None:
-        super().__init__("peft", peft)
+        super().__init__("peft", lambda instance, _: peft(instance))
 
 
 class Portfolio(_OneShotPolicy):
     """See `portfolio`."""
 
-    def __init__(self) -> None:
-        super().__init__("portfolio", portfolio)
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(
+            "portfolio",
+            lambda instance, bound_s: portfolio(instance, np.random.default_rng(seed), bound_s),
+        )

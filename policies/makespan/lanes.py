@@ -1,0 +1,63 @@
+"""What devices and links do when: intervals that activities are put into."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+LOOK_BACK = 200
+"""Most intervals of a resource among which a gap is looked for: enough for 1,000 tasks on 8 devices."""
+
+
+class Lanes:
+    """Busy intervals of each resource, in order and apart. starts, ends: by resource, then by interval."""
+
+    __slots__ = ("ends", "starts")
+
+    def __init__(self, starts: list[list[float]], ends: list[list[float]]) -> None:
+        self.starts = starts
+        self.ends = ends
+
+    @classmethod
+    def empty(cls, resources: int) -> Lanes:
+        return cls([[] for _ in range(resources)], [[] for _ in range(resources)])
+
+    def copy(self) -> Lanes:
+        return Lanes([lane[:] for lane in self.starts], [lane[:] for lane in self.ends])
+
+    def gap(self, resource: int, ready: float, took: float) -> float:
+        """The first start from ready on at which resource is free for as long; among the last LOOK_BACK gaps."""
+        starts, ends = self.starts[resource], self.ends[resource]
+        count = len(ends)
+        index = bisect_right(ends, ready)
+        if index < count - LOOK_BACK:
+            index = count - LOOK_BACK
+            ready = ends[index - 1]
+        while index < count and ready + took > starts[index]:
+            ready = ends[index]
+            index += 1
+        return ready
+
+    def common_gap(self, resources: Sequence[int], ready: float, took: float) -> float:
+        """The first start from ready on at which all resources are free for as long."""
+        while True:
+            at = ready
+            for resource in resources:
+                at = self.gap(resource, at, took)
+            if at == ready or len(resources) == 1:
+                return at
+            ready = at
+
+    def put(self, resource: int, start: float, end: float) -> None:
+        ends = self.ends[resource]
+        index = bisect_right(ends, start)
+        self.starts[resource].insert(index, start)
+        ends.insert(index, end)
+
+    def take_back(self, resource: int, start: float, end: float) -> None:
+        """Undo the last put of these numbers."""
+        ends = self.ends[resource]
+        index = bisect_right(ends, end) - 1
+        while self.starts[resource][index] != start:
+            index -= 1
+        del self.starts[resource][index], ends[index]
