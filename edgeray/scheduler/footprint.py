@@ -13,12 +13,14 @@ from policies.model import DeviceId, FlowId, LinkId, Plan, Workload, link_id
 class Footprint:
     """What one job takes, in the order of ids; computed once a plan, looked at at every event.
 
-    devices: where its stages are. carriers: those that its crossing flows pass, relays and both ends.
+    devices: where its stages are. crossing: the flows that leave a device. carriers: the devices that these pass,
+    relays and both ends.
     held_bytes, link_rates_bps: of a one-shot job, what it holds of each device, and the largest rate of any of its
     transfers over each link; {} for a stream, whose own policy reckons with it.
     """
 
     devices: tuple[DeviceId, ...]
+    crossing: tuple[FlowId, ...]
     carriers: tuple[DeviceId, ...]
     held_bytes: Mapping[DeviceId, float]
     link_rates_bps: Mapping[LinkId, float]
@@ -33,6 +35,7 @@ def footprint(workload: Workload, plan: Plan) -> Footprint:
             rates[link] = max(rates.get(link, 0.0), plan.rates_bps[flow])
     return Footprint(
         devices=tuple(sorted(set(plan.placement.values()))),
+        crossing=crossing,
         carriers=tuple(sorted({device for flow in crossing for device in plan.routes[flow]})),
         held_bytes=workload.held_bytes(plan.placement) if once else {},
         link_rates_bps=rates,

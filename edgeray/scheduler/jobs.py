@@ -80,10 +80,11 @@ class JobRecord:
         return self.workload.job.mode
 
     def adopt(self, plan: Plan) -> None:
-        """From now on the job goes by this plan."""
+        """From now on the job goes by this plan. Only a re-adjusted stream had one before."""
+        if self.plan is None or self.plan.routes != plan.routes:  # rates change far more often
+            self.footprint = footprint(self.workload, plan)
         self.plan = plan
         self.running = RunningJob(workload=self.workload, plan=plan)
-        self.footprint = footprint(self.workload, plan)
 
 
 def flow_name(job: JobId, flow: FlowId) -> str:
@@ -93,8 +94,8 @@ def flow_name(job: JobId, flow: FlowId) -> str:
 
 def flow_rules(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[FlowRule, ...]:
     """The rules that enforce one job's plan, one a crossing flow."""
-    plan = record.plan
-    if plan is None:
+    plan, footprint = record.plan, record.footprint
+    if plan is None or footprint is None:
         return ()
     return tuple(
         FlowRule(
@@ -106,7 +107,7 @@ def flow_rules(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[Fl
             route=plan.routes[flow],
             rate_bps=plan.rates_bps[flow],
         )
-        for flow in crossing_flows(plan)
+        for flow in footprint.crossing
     )
 
 
@@ -149,20 +150,23 @@ def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[S
 
 
 def pace_stages(record: JobRecord, plan: Plan, old: Plan) -> list[PaceStage]:
-    """New rates and routes of the job's stages; none when the plan only predicts otherwise than the old one."""
-    if (plan.granted_per_s, plan.rates_bps, plan.routes) == (old.granted_per_s, old.rates_bps, old.routes):
+    """New rates and routes for those of the job's stages whose own have changed; plan is the job's, old was it."""
+    same_grant = plan.granted_per_s == old.granted_per_s
+    if same_grant and plan.rates_bps == old.rates_bps and plan.routes == old.routes:
         return []
-    effects = []
-    for device in sorted(record.stages):
-        mine = {
-            flow: rate
-            for flow, rate in sorted(plan.rates_bps.items())
-            if plan.routes[flow] and plan.routes[flow][0] == device
-        }
-        effects.append(
-            PaceStage(device=device, job=record.id, granted_per_s=plan.granted_per_s, rates_bps=mine)
-        )
-    return effects
+    rates: dict[DeviceId, dict[FlowId, float]] = {device: {} for device in sorted(record.stages)}
+    changed: set[DeviceId] = set()
+    for flow in record.footprint.crossing if record.footprint else ():
+        route, rate = plan.routes[flow], plan.rates_bps[flow]
+        if route[0] in rates:
+            rates[route[0]][flow] = rate
+        if rate != old.rates_bps[flow] or route != old.routes[flow]:
+            changed.add(route[0])
+    return [
+        PaceStage(device=device, job=record.id, granted_per_s=plan.granted_per_s, rates_bps=mine)
+        for device, mine in rates.items()
+        if not same_grant or device in changed
+    ]
 
 
 def _inflow(record: JobRecord, plan: Plan, flow: Flow) -> Inflow:

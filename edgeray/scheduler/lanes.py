@@ -90,6 +90,8 @@ class Lanes:
     def grants(self, at_s: float) -> list[Transfer]:
         """The transfers that may start now; they hold their links until they are done."""
         self._now_s = max(at_s, self._now_s)  # events of several threads may overtake each other
+        if not self._waiting:
+            return []
         granted: list[Transfer] = []
         claimed: dict[LinkId, JobId] = {}
         for job, flow in self._queue():
