@@ -123,7 +123,8 @@ class SourceRun(TaskRun):
         self.own_per_s = math.inf if own_per_s is None else own_per_s
         self.granted_per_s = math.inf
         self.items_left: int | None = None
-        self.due_s = self.created_s = 0.0
+        self.due_s = -math.inf
+        self.created_s = 0.0
         self.making = self.holding = False
 
     def next(self) -> None:
