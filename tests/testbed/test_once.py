@@ -159,8 +159,6 @@ def test_a_job_is_stopped_in_the_middle_of_a_task(session: Session) -> None:
     job = submit_endless(session)
     assert "stopped" in session.run("stop", job)
     until(lambda: not session.processes("ray::StageHost"), "no stage is left")
-    # It gave back what it held: the next one runs.
-    assert session.json("submit", session.root / "sums", "--out", session.root / "again")["phase"] == "done"
 
 
 def test_a_lost_device_ends_the_job_by_name(session: Session) -> None:
