@@ -15,7 +15,7 @@ def cpop(instance: Instance) -> Schedule:
     """The critical path on the one device that runs it soonest; other tasks where they end soonest.
 
     Source: Topcuoglu, Hariri, Wu 2002, "Performance-effective and low-complexity task scheduling for
-    heterogeneous computing", sec. 4.3 (CPOP).
+    heterogeneous computing", CPOP.
     Departures: where pins, memory or types let no device run the whole critical path, the one that runs most of it
     is taken, and the rest of the path goes where it ends soonest.
     """

@@ -12,7 +12,7 @@ def heft(instance: Instance) -> Schedule:
     """Tasks by falling upward rank, each where it ends soonest.
 
     Source: Topcuoglu, Hariri, Wu 2002, "Performance-effective and low-complexity task scheduling for
-    heterogeneous computing", sec. 4.2 (HEFT).
+    heterogeneous computing", HEFT.
     Departures: none in its choices, which know no contention; a task's mean is over the devices it may run on.
     O((tasks + flows) x devices) beside the search for gaps.
     """

@@ -14,7 +14,7 @@ class Insertion:
     """Tasks put one after another into the earliest gap of a device that is long enough.
 
     Source: Topcuoglu, Hariri, Wu 2002, "Performance-effective and low-complexity task scheduling for
-    heterogeneous computing", eqs. 5-6 (EST, EFT) and sec. 4.2.2 (insertion). Data takes the fastest route and never
+    heterogeneous computing", EST, EFT and the insertion-based policy. Data takes the fastest route and never
     waits; gaps of a device are looked for as `Lanes.gap` says, so that large jobs end soon.
     """
 

@@ -108,6 +108,8 @@ def read(workload: Workload, residual: Residual) -> Instance | Refusal:
     where there are many devices, the CANDIDATES fastest ones are chosen from.
     """
     job = workload.job
+    if not job.tasks:
+        return Refusal(("it has no tasks",))
     for count, most, what in (
         (len(job.tasks), MOST_TASKS, "tasks"),
         (len(job.flows), MOST_FLOWS, "flows"),

@@ -11,7 +11,7 @@ def peft(instance: Instance) -> Schedule:
     """Tasks by mean optimistic cost, each where its end plus the optimistic cost of what follows is least.
 
     Source: Arabnejad, Barbosa 2014, "List scheduling algorithm for heterogeneous systems by an optimistic cost
-    table", Alg. 1, eqs. 4-6.
+    table", PEFT.
     Departures: none in its choices, which know no contention; means are over the devices a task may run on.
     """
     table = optimistic_costs(instance)
@@ -27,7 +27,7 @@ def peft(instance: Instance) -> Schedule:
 def optimistic_costs(instance: Instance) -> list[list[float]]:
     """Seconds from a task's end on a device to the job's, if every later task had its best device to itself.
 
-    OCT of eq. 4. The least over devices of a consumer's cost is either on the same device, or the least of all
+    The paper's OCT. The least over devices of a consumer's cost is either on the same device, or the least of all
     plus the mean communication: so O(flows x devices).
     """
     devices = len(instance.graph.devices)

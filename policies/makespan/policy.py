@@ -24,8 +24,8 @@ from policies.placement.reasons import Refusal
 class _OneShotPolicy:
     """Place arrivals in turn, each beside all that runs by then; jobs that run are never changed.
 
-    schedule: how one job is planned, given a bound of its makespan. Whatever it thought of, its plan's times are those of the strict schedule
-    with contention (`timetable.timing`).
+    schedule: how one job is planned, given a bound of its makespan. Whatever it thought of, its plan's times are
+    those of the strict schedule with contention (`timetable.timing`).
     """
 
     name: str

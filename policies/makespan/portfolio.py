@@ -19,8 +19,8 @@ STEPS = 120_000
 """Most activities that the local search puts altogether: some tenths of a second."""
 STEPS_PER_TASK = 1_000
 """And most for each task: small jobs need less."""
-STARTS = 4_000
-"""Tasks that list schedulers under contention put altogether, where there are many; each puts all of the job's."""
+STARTS = 32_000
+"""Tasks x devices that list schedulers under contention try altogether; where that is no two, two run."""
 LARGE = 20_000
 """Jobs of more tasks get one list scheduler under contention and no local search."""
 DESCENTS = 8
@@ -57,7 +57,6 @@ def _timed(instance: Instance, made: Serial | Descent) -> tuple[float, Schedule]
 
 def _starts(instance: Instance) -> Iterator[Serial]:
     """List schedulers under contention, those that served best on random jobs first."""
-    tasks = len(instance.seconds)
     seconds = mean_seconds(instance)
     up, down, costs = upward(instance, seconds), downward(instance, seconds), optimistic_costs(instance)
     ahead = [
@@ -71,7 +70,8 @@ def _starts(instance: Instance) -> Iterator[Serial]:
         *((up, costs, 1), (up, None, 1), (through, None, 4), (soonest, None, 4), (soonest, costs, 4)),
         *((ahead, None, 1), (through, None, 1), (soonest, None, 1), (soonest, costs, 1)),
     ]
-    count = 1 if tasks > LARGE else max(2, STARTS // max(tasks, 1))
+    tried = sum(len(options) for options in instance.options)
+    count = 1 if len(instance.seconds) > LARGE else max(2, STARTS // max(tried, 1))
     for priorities, after, ways in recipes[:count]:
         yield by_priority(instance, priorities, after, ways)
     yield from _on_one_device(instance)

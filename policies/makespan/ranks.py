@@ -16,7 +16,7 @@ def mean_seconds(instance: Instance) -> list[float]:
 def upward(instance: Instance, seconds: list[float]) -> list[float]:
     """Longest way from each task's start to the end of the job, flows at the mean pace.
 
-    Source: Topcuoglu et al. 2002, eqs. 7-8 (rank_u), with eq. 3 for the mean communication.
+    Source: Topcuoglu et al. 2002, rank_u, with a flow's bits at the mean capacity between two devices.
     """
     ranks = [0.0] * len(seconds)
     pace, bits = instance.mean_pace, instance.bits
@@ -33,7 +33,7 @@ def upward(instance: Instance, seconds: list[float]) -> list[float]:
 def downward(instance: Instance, seconds: list[float]) -> list[float]:
     """Longest way from the start of the job to each task's start, flows at the mean pace.
 
-    Source: Topcuoglu et al. 2002, eq. 9 (rank_d).
+    Source: Topcuoglu et al. 2002, rank_d.
     """
     ranks = [0.0] * len(seconds)
     pace, bits = instance.mean_pace, instance.bits
