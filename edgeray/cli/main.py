@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edgeray import __version__
-from edgeray.cli import cluster, compare, jobs, plan, simulate
+from edgeray.cli import cluster, compare, generate, jobs, plan, reproduce, simulate
 from edgeray.cli.console import stderr
 from edgeray.errors import EdgeRayError
 
@@ -47,6 +47,8 @@ plan.add_commands(app)
 simulate.add_commands(app)
 jobs.add_commands(app)
 compare.add_commands(app)
+generate.add_commands(app)
+reproduce.add_commands(app)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from edgeray.spec.units import (
     TASK_SECONDS,
     Quantity,
     UnitError,
-    format_quantity,
 )
 from policies.model import Device, DeviceId, Job, Link, Network, Task, TaskId
 
@@ -117,13 +116,17 @@ def _text(text: str) -> str:
 
 
 def _number(quantity: Quantity, value: float) -> str:
-    """With a unit where that is the very same number, else as a bare number."""
-    text = format_quantity(quantity, value)
-    try:
-        is_exact = value != 0 and "e" not in text and quantity.parse(text) == value
-    except UnitError:  # rounded up to above the maximum
-        is_exact = False
-    return text if is_exact else _plain_number(value)
+    """In the largest unit in which it is short and the very same number; else as a bare number."""
+    base = next(iter(quantity.units))
+    for unit, factor in sorted(quantity.units.items(), key=lambda item: -item[1]):
+        text = f"{value / factor:.7g}"
+        if (factor <= value or unit == base) and "i" not in unit and "e" not in text and value:
+            try:
+                if quantity.parse(text + unit) == value:
+                    return text + unit
+            except UnitError:  # rounded up to above the maximum
+                pass
+    return _plain_number(value)
 
 
 def _plain_number(value: float) -> str:
