@@ -24,12 +24,12 @@ from policies.placement.reasons import Refusal
 class _OneShotPolicy:
     """Place arrivals in turn, each beside all that runs by then; jobs that run are never changed.
 
-    schedule: how one job is planned, given a bound of its makespan. Whatever it thought of, its plan's times are
-    those of the strict schedule with contention (`timetable.timing`).
+    schedule: how one job is planned, given a bound of its makespan; it may give back a better one. Whatever it
+    thought of, its plan's times are those of the strict schedule with contention (`timetable.timing`).
     """
 
     name: str
-    schedule: Callable[[Instance, float], Schedule]
+    schedule: Callable[[Instance, float], tuple[Schedule, float]]
 
     def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
         graph = Graph.of(snapshot.network)
@@ -55,28 +55,29 @@ class _OneShotPolicy:
         if isinstance(instance, Refusal):
             return instance
         bound_s = makespan_bound(instance)
-        return plan(instance, self.schedule(instance, bound_s), self.name, bound_s)
+        schedule, bound_s = self.schedule(instance, bound_s)
+        return plan(instance, schedule, self.name, bound_s)
 
 
 class Heft(_OneShotPolicy):
     """See `heft`."""
 
     def __init__(self) -> None:
-        super().__init__("heft", lambda instance, _: heft(instance))
+        super().__init__("heft", lambda instance, bound_s: (heft(instance), bound_s))
 
 
 class Cpop(_OneShotPolicy):
     """See `cpop`."""
 
     def __init__(self) -> None:
-        super().__init__("cpop", lambda instance, _: cpop(instance))
+        super().__init__("cpop", lambda instance, bound_s: (cpop(instance), bound_s))
 
 
 class Peft(_OneShotPolicy):
     """See `peft`."""
 
     def __init__(self) -> None:
-        super().__init__("peft", lambda instance, _: peft(instance))
+        super().__init__("peft", lambda instance, bound_s: (peft(instance), bound_s))
 
 
 class Portfolio(_OneShotPolicy):

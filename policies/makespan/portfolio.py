@@ -8,6 +8,7 @@ import numpy as np
 
 from policies.makespan.cpop import cpop
 from policies.makespan.descent import BETTER, Descent
+from policies.makespan.exact import Exact
 from policies.makespan.heft import heft
 from policies.makespan.instance import Instance
 from policies.makespan.peft import optimistic_costs, peft
@@ -29,13 +30,14 @@ KICK = 3
 """Tasks that move at random before the local search goes on from where it ended."""
 
 
-def portfolio(instance: Instance, rng: np.random.Generator, bound_s: float = 0.0) -> Schedule:
-    """The best of HEFT, CPoP, PEFT and list schedulers under contention, after local search.
+def portfolio(instance: Instance, rng: np.random.Generator, bound_s: float = 0.0) -> tuple[Schedule, float]:
+    """The best of HEFT, CPoP, PEFT and list schedulers under contention, after local search; and a bound.
 
     Source: of the list schedulers see `heft`, `cpop`, `peft` and `Serial`; iterated local search as in
     Lourenco, Martin, Stuetzle 2003, "Iterated local search", with the moves of `Descent`.
     rng: for the kicks; with the same state it gives the same schedule. bound_s: a makespan that cannot be beaten, at
     which to stop. Never longer than the best of the three.
+    Very small jobs are then searched through (`Exact`); what that proves is the bound, otherwise bound_s is.
     Budget: counted in tasks put, not in time. Up to 1,000 tasks on 8 devices take some tenths of a second, 100,000
     some tens of seconds; of more than LARGE only the schedulers run that are near-linear.
     """
@@ -47,7 +49,12 @@ def portfolio(instance: Instance, rng: np.random.Generator, bound_s: float = 0.0
     else:
         starts += [_replayed(instance, schedule) for schedule in published]
         timed.append(_search(instance, starts, rng, bound_s * (1 + BETTER)))
-    return min(timed, key=lambda pair: pair[0])[1]
+    makespan, best = min(timed, key=lambda pair: pair[0])
+    if makespan > bound_s * (1 + BETTER):
+        search = Exact(instance, makespan)
+        best = search.best or best
+        bound_s = search.below if search.complete else bound_s
+    return best, bound_s
 
 
 def _timed(instance: Instance, made: Serial | Descent) -> tuple[float, Schedule]:

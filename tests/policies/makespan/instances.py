@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -133,10 +133,13 @@ def chains(rng: np.random.Generator, tasks: int) -> list[tuple[int, int]]:
     return sorted(edges)
 
 
-SHAPES = (layered, fork_join, chains)
+Shape = Callable[[np.random.Generator, int], list[tuple[int, int]]]
+SHAPES: tuple[Shape, ...] = (layered, fork_join, chains)
 
 
-def random_job(rng: np.random.Generator, network: Network, tasks: int, name: str = "j") -> Workload:
+def random_job(
+    rng: np.random.Generator, network: Network, tasks: int, name: str = "j", shape: Shape | None = None
+) -> Workload:
     """Work and bytes of which the ratio differs tenfold from job to job; some zero, a few pins and needs of memory."""
     heavy = float(rng.choice([0.3, 1.0, 3.0]))
     devices = sorted(network.devices)
@@ -149,10 +152,10 @@ def random_job(rng: np.random.Generator, network: Network, tasks: int, name: str
         )
         for i in range(tasks)
     )
-    shape = SHAPES[int(rng.integers(len(SHAPES)))]
+    drawn = SHAPES[int(rng.integers(len(SHAPES)))]
     flows = tuple(
         Flow(producer=made[a].id, consumer=made[b].id, size_bytes=heavy * float(rng.integers(0, 20)))
-        for a, b in shape(rng, tasks)
+        for a, b in (shape or drawn)(rng, tasks)
     )
     return Workload(job=Job(id=JobId(name), tasks=made, flows=flows, mode="once"))
 
