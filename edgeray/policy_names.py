@@ -39,10 +39,9 @@ def check_mode(policy: str, mode: Mode) -> None:
     if mine is None or mine == mode:
         return
     right = ONE_SHOT_POLICIES if mode == "once" else POLICIES
-    jobs = {"stream": "streams", "once": "one-shot jobs (mode: once)"}
+    words = {"stream": "streams", "once": "one-shot jobs (mode: once)"}
     raise ValueError(
-        f"policy {policy!r} is for {jobs[mine]}, and this job is one of the {jobs[mode]}; "
-        f"expected one of {', '.join(right)}"
+        f"policy {policy!r} is for {words[mine]}, not for {words[mode]}; expected one of {', '.join(right)}"
     )
 
 

@@ -108,11 +108,14 @@ def write_csv(runs: Sequence[Run], folder: Path) -> Path:
 
 
 def print_run(run: Run, title: str) -> None:
-    """The jobs, and what was loaded most."""
-    for mode, columns in (("stream", _STREAM_COLUMNS), ("once", _ONCE_COLUMNS)):
+    """The jobs, and what was loaded most. title: follows how many jobs there are of what sort."""
+    for mode, word, columns in (
+        ("stream", "stream", _STREAM_COLUMNS),
+        ("once", "one-shot job", _ONCE_COLUMNS),
+    ):
         rows = [job for job in run.outcome.jobs if job.mode == mode]
         if rows:
-            stdout.print(_jobs_table(rows, columns, title))
+            stdout.print(_jobs_table(rows, columns, f"{len(rows)} {word}{'s'[: len(rows) - 1]} {title}"))
     _print_loads("busiest devices", run.outcome.device_busy)
     _print_loads("most loaded links", run.outcome.link_load)
     for text in _sentences(run):
@@ -121,23 +124,23 @@ def print_run(run: Run, title: str) -> None:
 
 def _jobs_table(jobs: Sequence[SimulatedJob], columns: Columns, title: str) -> Table:
     """One row a job; columns in which no job has anything to tell are left out."""
-    half = MOST_JOBS // 2
-    shown = list(jobs) if len(jobs) <= MOST_JOBS else [*jobs[:half], *jobs[-half:]]
     policies = {job.policy for job in jobs}
     if len(policies) > 1:
         columns = (("policy", lambda job: job.policy), *columns)
-    told = [(heading, [cell(job) for job in shown]) for heading, cell in columns]
-    told = [(heading, cells) for heading, cells in told if set(cells) != {"-"}]
+    rows = [(str(job.job), *(cell(job) for _, cell in columns)) for job in jobs]
+    told = [n for n in range(len(columns) + 1) if any(row[n] != "-" for row in rows)]
+    half = MOST_JOBS // 2
+    if len(rows) > MOST_JOBS:
+        rows[half:-half] = [(f"… {len(rows) - 2 * half} more", *[""] * len(columns))]
     title = title if len(policies) > 1 else f"{jobs[0].policy}: {title}"
     table = Table(
         title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
-    for heading in ("job", *(heading for heading, _ in told)):
+    for n in told:
+        heading = "job" if n == 0 else columns[n - 1][0]
         table.add_column(heading, no_wrap=heading != "bound by")
-    for number, job in enumerate(shown):
-        if number == half and len(shown) < len(jobs):
-            table.add_row(f"… {len(jobs) - len(shown)} more")
-        table.add_row(escape(job.job), *(escape(cells[number]) for _, cells in told))
+    for row in rows:
+        table.add_row(*(escape(row[n]) for n in told))
     return table
 
 
@@ -200,8 +203,9 @@ def _sentences(run: Run) -> list[str]:
     if "once_jobs" in told:
         above = told["above_bound"]
         texts.append(
-            f"makespan: mean {seconds_text(told['makespan_mean_s'])} of {told['once_done']} jobs done "
-            f"(of {told['once_jobs']})" + ("" if above is None else f", {percent(above)} above their bounds")
+            f"makespan: mean {seconds_text(told['makespan_mean_s'])}, {told['once_done']} of "
+            f"{told['once_jobs']} done"
+            + ("" if above is None else f", {percent(above)} above the lower bound")
         )
     return texts
 

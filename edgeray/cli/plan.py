@@ -89,32 +89,36 @@ def _print_stream(job: dict[str, Any], policy: str) -> None:
 def print_timetable(job: dict[str, Any], policy: str) -> None:
     """A one-shot job's plan (as plan_json tells it): how long it takes, what happens when, and a chart of it."""
     stdout.print(
-        f"{job['name']} by {policy}: makespan {seconds_text(job['makespan_s'])}, {_against_bound(job)}; "
+        f"{job['name']} by {policy}: {len(job['tasks'])} tasks, {len(job['flows'])} transfers between devices\n"
+        f"makespan {seconds_text(job['makespan_s'])}, {_against_bound(job)}; "
         f"{seconds_text(job['contention_free_s'])} if transfers never waited for each other",
         markup=False,
         highlight=False,
     )
-    rows = [(row["start_s"], row["end_s"], row["task"], row["device"], "") for row in job["tasks"]] + [
-        (row["start_s"], row["end_s"], f"{row['from']} → {row['to']}", " → ".join(row["route"]), _load(row))
-        for row in job["flows"]
-    ]
-    rows.sort(key=lambda row: row[:2])
-    table = Table("start", "end", "task or transfer", "where", "how much")
-    left_out = len(rows) - MOST_ROWS
-    for number, (start_s, end_s, what, where, load) in enumerate(rows):
-        if left_out > 0 and number == MOST_ROWS // 2:
-            table.add_row(
-                "…", "…", f"{left_out} more ({len(job['tasks'])} tasks, {len(job['flows'])} transfers in all)"
-            )
-        if left_out > 0 and MOST_ROWS // 2 <= number < MOST_ROWS // 2 + left_out:
-            continue
-        table.add_row(seconds_text(start_s), seconds_text(end_s), escape(what), escape(where), load)
+    headings = ("start", "end", "task or transfer", "where", "how much")
+    table = Table(*headings[: 5 if job["flows"] else 4])
+    for cells in _timetable_rows(job):
+        table.add_row(*cells[: len(table.columns)])
     stdout.print(table)
     stdout.print(gantt(job, stdout.width), no_wrap=True)
 
 
-def _load(flow: dict[str, Any]) -> str:
-    return f"{bytes_text(flow['item_bytes'])} at {bps_text(flow['rate_bps'])}"
+def _timetable_rows(job: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Tasks and transfers by their starts; of many the first, how many more, and the last."""
+    events = [(row["start_s"], row["end_s"], row["task"], row["device"], "") for row in job["tasks"]]
+    for row in job["flows"]:
+        load = f"{bytes_text(row['item_bytes'])} at {bps_text(row['rate_bps'])}"
+        what, where = f"{row['from']} → {row['to']}", " → ".join(row["route"])
+        events.append((row["start_s"], row["end_s"], what, where, load))
+    events.sort(key=lambda event: event[:2])
+    rows = [
+        (seconds_text(start_s), seconds_text(end_s), escape(what), escape(where), load)
+        for start_s, end_s, what, where, load in events
+    ]
+    half = MOST_ROWS // 2
+    if len(rows) > MOST_ROWS:
+        rows[half:-half] = [("…", "…", f"{len(rows) - 2 * half} more", "", "")]
+    return rows
 
 
 def _against_bound(job: dict[str, Any]) -> str:

@@ -218,11 +218,10 @@ def _print(runs: list[Run], planned: Course, detail: str) -> None:
     from edgeray.cli import outcomes
 
     count = len(runs[0].outcome.jobs)
-    where = f"{count} job{'s' if count > 1 else ''} on {planned.cluster.name}"
     if count < len(planned.visits):
         say(f"{len(planned.visits) - count} jobs would arrive after the end; --seconds moves it")
+    where = f"on {planned.cluster.name}, {runs[0].outcome.end_s:g} virtual s, by {detail}"
     if len(runs) > 1:
-        outcomes.print_side_by_side(runs, f"{where}, {runs[0].outcome.end_s:g} virtual s, by {detail}")
-        return
-    [run] = runs
-    outcomes.print_run(run, f"{where}, {run.outcome.end_s:g} virtual s, by {detail}")
+        outcomes.print_side_by_side(runs, f"{count} jobs {where}")
+    else:
+        outcomes.print_run(runs[0], where)

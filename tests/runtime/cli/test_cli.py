@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[3]
-FIG32 = ROOT / "tests" / "oracles" / "fig32" / "job.yaml"
-CLUSTER = ROOT / "cluster" / "fig32.yaml"
-
-
-def edgeray(*args: object, state: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "EDGERAY_STATE_DIR": str(state), "COLUMNS": "140"}
-    environment.pop("RAY_ADDRESS", None)
-    done = subprocess.run(
-        [sys.executable, "-m", "edgeray.cli.main", *map(str, args)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
+from cli_command import CLUSTER, FIG32, edgeray
 
 
 def test_the_motivating_example_is_planned_from_declared_numbers_alone(tmp_path: Path) -> None:
@@ -77,6 +56,7 @@ def test_planning_does_not_need_ray(tmp_path: Path) -> None:
         (("plan", FIG32, "--cluster", CLUSTER, "--policy", "best"), "unknown policy 'best'"),
         (("compare", "apps/synthetic", "--policies", "lr,lr"), "distinct names"),
         (("compare", "apps/synthetic", "--seconds", "0"), "--seconds"),
+        (("compare", "apps/synthetic", "--policies", "lr,heft"), "'heft' is for one-shot jobs"),
         (("submit", FIG32), "run"),
         (("submit", "apps/synthetic", "--seconds", "-1"), "--seconds"),
         (("schema", "house"), "expected job or cluster"),
@@ -112,6 +92,7 @@ def test_help_names_every_verb(tmp_path: Path) -> None:
         "doctor",
         "profile",
         "plan",
+        "simulate",
         "submit",
         "jobs",
         "logs",
