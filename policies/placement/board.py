@@ -11,10 +11,10 @@ from scipy import sparse
 from policies.flows.graph import Floats
 from policies.placement.demand import Demand
 from policies.placement.potential import Candidate, Use
-from policies.placement.rates import ROUNDS, floored_sum, proportional_fair
+from policies.placement.rates import ROUNDS, fair_worth, floored_sum, proportional_fair
 from policies.placement.state import Placed, State
 
-QUICK_ROUNDS = 30
+QUICK_ROUNDS = 12
 """Rounds that do for comparing two candidates, from the prices of the last comparison on."""
 
 
@@ -33,12 +33,12 @@ class ProportionalFairness:
         self._prices: Floats | None = None
 
     def rates(self, usage: sparse.csr_array, limits: Floats) -> Floats:
-        return proportional_fair(usage, limits)[0]
+        return proportional_fair(usage, limits, self._prices)[0]
 
     def worth(self, usage: sparse.csr_array, limits: Floats) -> float:
         rounds = ROUNDS if self._prices is None else QUICK_ROUNDS
-        rates, self._prices = proportional_fair(usage, limits, self._prices, rounds)
-        return float(np.log(np.clip(rates, 1e-300, 1e300)).sum())
+        value, self._prices = fair_worth(usage, limits, self._prices, rounds)
+        return value
 
 
 class FlooredThroughput:
