@@ -69,9 +69,29 @@ def load_task(task: TaskId, code: TaskCode, output_dir: Path) -> LoadedTask:
             )
         return LoadedTask(task=task, call=_with_args(target, args), close=_nothing)
     except Exception as error:
-        raise StageError(
-            f"task {task}: {code.run} cannot be set up: {type(error).__name__}: {error}"
-        ) from error
+        raise _not_set_up(task, code, error) from error
+
+
+def load_once(task: TaskId, code: TaskCode, output_dir: Path) -> LoadedTask:
+    """Import a task's code for one call: an instance of a class is made by the call, and closed by it.
+
+    So the tasks of a one-shot job hold their models one after the other. Raises StageError as load_task does.
+    """
+    try:
+        target = _find(code.run)
+    except Exception as error:
+        raise _not_set_up(task, code, error) from error
+    if not isinstance(target, type):
+        return load_task(task, code, output_dir)
+
+    def call(*inputs: Any) -> Any:
+        loaded = load_task(task, code, output_dir)
+        try:
+            return loaded.call(*inputs)
+        finally:
+            loaded.close()
+
+    return LoadedTask(task=task, call=call, close=_nothing)
 
 
 def iterate(task: LoadedTask) -> Iterator[Any]:
@@ -88,6 +108,10 @@ def add_import_folder(folder: str | Path) -> None:
     """Make the modules of an app's folder importable."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+
+def _not_set_up(task: TaskId, code: TaskCode, error: Exception) -> StageError:
+    return StageError(f"task {task}: {code.run} cannot be set up: {type(error).__name__}: {error}")
 
 
 def _find(run: str) -> Any:

@@ -17,7 +17,7 @@ import psutil
 from edgeray.dataplane import FlowReceiver, FlowSecurity, FlowSender
 from edgeray.errors import BadInputError, StageError
 from edgeray.node.bounds import FLOW_BYTES, FLOW_ITEMS
-from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_task
+from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_once, load_task
 from edgeray.node.limits import enter_memory_group, enter_stage_group
 from edgeray.node.measure import SinkWindow
 from edgeray.node.once import Announcer, OnceStage
@@ -91,7 +91,8 @@ class StageHost:
         if order.working_dir is not None:
             add_import_folder(order.working_dir)
         enter_memory_group()
-        tasks = {task: load_task(task, order.code[task], output_dir) for task in order.plan.tasks}
+        load = load_task if order.plan.due_s is None else load_once
+        tasks = {task: load(task, order.code[task], output_dir) for task in order.plan.tasks}
         for flow in order.plan.inflows:
             self._receivers[flow.flow] = FlowReceiver(
                 order.address,
@@ -138,11 +139,12 @@ class StageHost:
         if order.working_dir is not None:
             add_import_folder(order.working_dir)
         enter_memory_group()
+        load = load_task if order.job.mode == "stream" else load_once
         tasks: dict[TaskId, LoadedTask] = {}
         loaded_bytes: dict[TaskId, int] = {}
         for task in order.job.tasks:
             before = self._process.memory_info().rss
-            tasks[task.id] = load_task(task.id, order.code[task.id], output_dir)
+            tasks[task.id] = load(task.id, order.code[task.id], output_dir)
             loaded_bytes[task.id] = max(0, self._process.memory_info().rss - before)
         capped = enter_stage_group() and order.cpus < 1
         try:

@@ -153,8 +153,10 @@ class OnceStage:
         began_s = time.perf_counter()
         try:
             value = self._tasks[task].call(*(arrived[producer] for producer in self.plan.inputs[task]))
-        except EdgeRayError:
+        except StageError:
             raise
+        except EdgeRayError as error:  # an asset that is missing, say: its own words tell most
+            raise StageError(f"task {task}: {error}") from error
         except Exception as error:
             raise StageError(f"task {task} raised {type(error).__name__}: {error}") from error
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeray.errors import StageError
-from edgeray.node.code import TaskCode, add_import_folder, iterate, load_task
+from edgeray.node.code import TaskCode, add_import_folder, iterate, load_once, load_task
 from policies.model import TaskId
 
 MODULE = """
@@ -23,6 +24,9 @@ class Count:
         self.n += 1
         return self.n
     def other(self, x): return -x
+    def same(self, x):
+        self(x)
+        return self
     def close(self): self.closed = True
 class Source:
     def __iter__(self): return iter([1, 2])
@@ -57,6 +61,19 @@ def test_a_class_is_made_once_and_closed(tmp_path: Path) -> None:
     assert [loaded.call(0), loaded.call(0)] == [11, 12]
     loaded.close()
     assert loaded.call.__self__.closed
+
+
+def test_for_one_call_a_class_is_made_by_the_call_and_closed_by_it(tmp_path: Path) -> None:
+    loaded = load_once(TaskId("t"), TaskCode(run="user_code_of_test:Count", method="same"), tmp_path)
+    made = importlib.import_module("user_code_of_test").Count
+    assert made.made == 0, "nothing is held before its turn"
+    value = loaded.call(0)
+    assert (made.made, value.n, value.closed) == (1, 1, True)
+
+
+def test_what_one_call_needs_is_missed_when_it_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="has no attribute 'nothing'"):
+        load_once(TaskId("t"), TaskCode(run="user_code_of_test:nothing"), tmp_path)
 
 
 def test_a_named_method_is_called(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,35 @@ def test_merge_keeps_seconds_by_type_and_the_largest_bytes() -> None:
     assert profile.output_bytes == {A: 12}
     assert profile.transfer_seconds == {(A, "pi"): 0.1, (A, "server"): 0.1}
     assert profile.peak_memory_bytes == {A: 5}
+
+
+def test_a_one_shot_job_is_called_once_and_its_peak_memory_measured(tmp_path: Path) -> None:
+    """A source gives its value by a call, a file counts with its contents, and what is freed again counts too."""
+    calls: list[str] = []
+
+    def source() -> np.ndarray:
+        calls.append("s")
+        return np.zeros(100_000, np.uint8)
+
+    def a(x: np.ndarray) -> Path:
+        calls.append("a")
+        np.ones(40_000_000, np.uint8)
+        path = tmp_path / "a.bin"
+        path.write_bytes(bytes(3_000_000))
+        return path
+
+    def b(x: Path) -> int:
+        calls.append("b")
+        return x.stat().st_size
+
+    loaded = {
+        name: LoadedTask(task=name, call=call, close=lambda: None)
+        for name, call in {S: source, A: a, B: b}.items()
+    }
+    found = measure(replace(JOB, mode="once"), loaded, {})
+    assert calls == ["s", "a", "b"]
+    assert {found[task].items for task in (S, A, B)} == {1}
+    assert 100_000 < found[S].output_bytes < 110_000
+    assert 3_000_000 < found[A].output_bytes < 3_200_000
+    assert found[A].memory_bytes > 39_000_000
+    assert found[B].memory_bytes < 10_000_000
