@@ -45,7 +45,7 @@ ModeOption = Annotated[
 ClusterFile = Annotated[
     Path | None,
     typer.Option(
-        "--cluster", "-c", help="Costs fit this network's mean speed and capacity; sources are devices of it."
+        "--cluster", help="Costs fit this network's mean speed and capacity; sources are devices of it."
     ),
 ]
 Source = Annotated[
