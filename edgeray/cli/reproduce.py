@@ -45,9 +45,6 @@ def reproduce(
     another version of EdgeRay are computed again; rows of other code of the same version are not, but for --again.
     """
     from edgeray.reproduce.experiments import POLICIES, experiments, trials
-    from edgeray.reproduce.page import find, write_findings
-    from edgeray.reproduce.running import collect
-    from edgeray.reproduce.store import Store
 
     count = seeds if seeds is not None else 1 if quick else SEEDS
     processes = jobs if jobs is not None else len(os.sched_getaffinity(0))
@@ -59,10 +56,19 @@ def reproduce(
         raise BadInputError(f"--only {only}: expected some of {ALL}, separated by commas")
     if out.exists() and not out.is_dir():
         raise BadInputError(f"--out {out}: expected a folder, found a file")
+    from edgeray.reproduce.page import find, write_findings
+    from edgeray.reproduce.running import collect
+    from edgeray.reproduce.store import Store
+
     chosen = {name: known[name] for name in known if name in names}
     wanted = trials(tuple(chosen.values()), range(count), POLICIES)
-    with _Bar() as bar:
-        rows = collect(wanted, Store(out, again=again), processes, bar.show)
+    store = Store(out, again=again)
+    try:
+        with _Bar() as bar:
+            rows = collect(wanted, store, processes, bar.show)
+    except KeyboardInterrupt:
+        say(f"stopped; the {len(store.rows)} rows in {out} are kept, and the same command goes on from there")
+        raise
     findings = find(rows, chosen, seeds=count, quick=quick)
     path = write_findings(findings, out)
     if as_json:
@@ -108,7 +114,8 @@ class _Bar:
         return self
 
     def __exit__(self, *ended: object) -> None:
-        self._progress.stop()
+        if stderr.is_terminal:
+            self._progress.stop()
 
     def show(self, done: int, total: int) -> None:
         self._progress.update(self._bar, completed=done, total=total)
