@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+from bisect import insort
 from collections import deque
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from edgeray.scheduler.footprint import crossing_flows, route_links
 from policies.model import FlowId, JobId, LinkId, Plan
@@ -17,28 +19,42 @@ Transfer = tuple[JobId, FlowId]
 
 @dataclass(slots=True, kw_only=True)
 class _Sender:
-    """One job: the links and the planned starts of its transfers that are not done, and of each link the order."""
+    """One job's transfers that are not done.
+
+    links: of each, its route. due_s: its planned start. lanes: of each link, in the planned order, those that have
+    neither started nor are late: the first of them keeps the others back. passed: those that have, or are.
+    ready: those that have their data; early: of these, the ones that are kept back. able: of each link, those that
+    go as soon as their links are free, the earliest planned first.
+    """
 
     links: dict[FlowId, tuple[LinkId, ...]]
     due_s: dict[FlowId, float]
-    lanes: dict[LinkId, deque[FlowId]]
+    lanes: dict[LinkId, deque[FlowId]] = field(default_factory=dict)
+    passed: set[FlowId] = field(default_factory=set)
+    ready: set[FlowId] = field(default_factory=set)
+    early: set[FlowId] = field(default_factory=set)
+    able: dict[LinkId, list[tuple[float, FlowId]]] = field(default_factory=dict)
 
 
 class Lanes:
     """Grants transfers their links: all of a route, to one transfer at a time.
 
     Within a job, who is planned next on a link goes next; once its planned start has passed and it still is not
-    ready, whoever is ready may go, the earliest planned first. Between jobs, who was ready first goes first, and
-    keeps later ones off the links that it waits for, so that long routes do not starve.
-    Late, repeated and unknown messages change nothing. Complexity of `grants`: O(waiting x hops).
+    ready, whoever is ready may go, the earliest planned first. Between jobs, a link serves the one that has waited
+    for it longest, and waits for that one's other links too, so that long routes do not starve; whoever has
+    waited longest of all can always go once its links are free, so nobody waits in a circle.
+    Late, repeated and unknown messages change nothing. Complexity: an event touches only the links that it frees
+    and those of transfers whose turn comes.
     """
 
     def __init__(self) -> None:
         self._senders: dict[JobId, _Sender] = {}
-        self._waiting: dict[Transfer, None] = {}
+        self._queues: dict[LinkId, dict[Transfer, None]] = {}
         self._sending: dict[Transfer, tuple[LinkId, ...]] = {}
         self._busy: set[LinkId] = set()
-        self._now_s = 0.0
+        self._stirred: set[LinkId] = set()
+        self._due: list[tuple[float, JobId, FlowId]] = []
+        self._early = 0
 
     @property
     def sending(self) -> Collection[Transfer]:
@@ -56,99 +72,128 @@ class Lanes:
         """
         links = {flow: route_links(plan.routes[flow]) for flow in crossing_flows(plan)}
         spans = plan.timetable.transfers if plan.timetable else {}
-        planned = sorted((flow for flow in links if flow in spans), key=lambda flow: (spans[flow], flow))
-        lanes: dict[LinkId, deque[FlowId]] = {}
-        for flow in planned:
+        due_s = {flow: started_s + spans[flow][0] if flow in spans else started_s for flow in links}
+        sender = self._senders[job] = _Sender(links=links, due_s=due_s)
+        for flow in sorted(links, key=lambda flow: (*spans.get(flow, (0, 0)), flow)):
+            if flow not in spans:
+                sender.passed.add(flow)
+                continue
+            heapq.heappush(self._due, (due_s[flow] + LATE_S, job, flow))
             for link in links[flow]:
-                lanes.setdefault(link, deque()).append(flow)
-        due_s = {flow: started_s + spans[flow][0] if flow in spans else -float("inf") for flow in links}
-        self._senders[job] = _Sender(links=links, due_s=due_s, lanes=lanes)
+                sender.lanes.setdefault(link, deque()).append(flow)
 
     def ready(self, job: JobId, flow: FlowId) -> bool:
         """A transfer has its data. True when it was told to start before: it may not have heard."""
         sender = self._senders.get(job)
         if sender is None or flow not in sender.links:
             return False
-        if (job, flow) in self._sending:
-            return True
-        self._waiting.setdefault((job, flow))
-        return False
+        if flow not in sender.ready:
+            sender.ready.add(flow)
+            sender.early.add(flow)
+            self._early += 1
+            self._look(job, flow)
+        return (job, flow) in self._sending
 
     def done(self, job: JobId, flow: FlowId) -> None:
         """A transfer has arrived: its links are free."""
         if (job, flow) in self._sending:
-            self._busy.difference_update(self._sending.pop((job, flow)))
+            self._free(job, flow)
             del self._senders[job].links[flow]
 
     def drop(self, job: JobId) -> None:
         """The job is over, however it ended: it sends nothing more."""
         sender = self._senders.pop(job, None)
-        for flow in sender.links if sender else ():
-            self._waiting.pop((job, flow), None)
-            self._busy.difference_update(self._sending.pop((job, flow), ()))
+        if sender is None:
+            return
+        self._early -= len(sender.early)
+        for flow in sender.links:
+            self._free(job, flow)
+        for link, flows in sender.able.items():
+            self._stirred.add(link)
+            for _, flow in flows:
+                del self._queues[link][job, flow]
 
     def grants(self, at_s: float) -> list[Transfer]:
         """The transfers that may start now; they hold their links until they are done."""
-        self._now_s = max(at_s, self._now_s)  # events of several threads may overtake each other
-        if not self._waiting:
-            return []
+        while self._due and self._due[0][0] <= at_s:
+            _, job, flow = heapq.heappop(self._due)
+            if job in self._senders and flow not in self._senders[job].passed:
+                self._pass(job, flow)
         granted: list[Transfer] = []
-        claimed: dict[LinkId, JobId] = {}
-        for job, flow in self._queue():
-            links = self._links_of((job, flow))
-            if self._busy.isdisjoint(links) and all(claimed.get(link, job) == job for link in links):
-                del self._waiting[job, flow]
-                self._sending[job, flow] = links
-                self._busy.update(links)
-                granted.append((job, flow))
-            else:
-                for link in links:
-                    claimed.setdefault(link, job)
+        while found := sorted({first for link in self._stirred if (first := self._first(link))}):
+            for _, job, flow in found:
+                if self._may_go(job, flow):
+                    self._start(job, flow)
+                    granted.append((job, flow))
+        self._stirred.clear()
         return granted
 
     def wake_s(self) -> float | None:
-        """When `grants` should be asked again though nothing happens: someone planned ahead is late by then.
+        """When `grants` should be asked again though nothing happens: somebody planned ahead may be late by then.
 
-        None when nobody waits for another's planned start.
+        None when nobody is kept back by another's planned start.
         """
-        times = [
-            self._senders[job].due_s[ahead] + LATE_S
-            for job, flow in self._waiting
-            if self._busy.isdisjoint(self._links_of((job, flow)))
-            for ahead in self._ahead(job, flow)
-        ]
-        return min(times, default=None)
+        while self._due and not self._is_ahead(*self._due[0][1:]):
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._early and self._due else None
 
-    def _queue(self) -> Iterator[Transfer]:
-        """Those whose turn it is in their job: between jobs as they became ready, within a job as planned."""
-        if self._busy and all(not self._busy.isdisjoint(self._links_of(key)) for key in self._waiting):
-            return
-        able = [key for key in self._waiting if next(self._ahead(*key), None) is None]
-        planned: dict[JobId, deque[FlowId]] = {}
-        for job, flow in sorted(able, key=lambda key: (self._senders[key[0]].due_s[key[1]], key)):
-            planned.setdefault(job, deque()).append(flow)
-        for job, _ in able:
-            yield job, planned[job].popleft()
+    def _is_ahead(self, job: JobId, flow: FlowId) -> bool:
+        return job in self._senders and flow not in self._senders[job].passed
 
-    def _links_of(self, transfer: Transfer) -> tuple[LinkId, ...]:
-        return self._senders[transfer[0]].links[transfer[1]]
-
-    def _ahead(self, job: JobId, flow: FlowId) -> Iterator[FlowId]:
-        """Who is to go before flow on its links, and is not late."""
+    def _pass(self, job: JobId, flow: FlowId) -> None:
+        """It has started or is late: it keeps nobody back any more, and nobody keeps it back."""
         sender = self._senders[job]
-        if self._late(sender, flow):
-            return
+        sender.passed.add(flow)
+        self._look(job, flow)
         for link in sender.links[flow]:
             lane = sender.lanes[link]
-            while self._passed(job, lane[0]):
+            while lane and lane[0] in sender.passed:
                 lane.popleft()
-            if lane[0] != flow:
-                yield lane[0]
+            if lane:
+                self._look(job, lane[0])
 
-    def _passed(self, job: JobId, flow: FlowId) -> bool:
-        """Whether nobody has to wait for the turn of flow: it was granted, or it is late."""
+    def _look(self, job: JobId, flow: FlowId) -> None:
+        """Whether the turn of one that is ready has come."""
         sender = self._senders[job]
-        return flow not in sender.links or (job, flow) in self._sending or self._late(sender, flow)
+        links = sender.links[flow]
+        if flow not in sender.early:
+            return
+        if flow in sender.passed or all(sender.lanes[link][0] == flow for link in links):
+            sender.early.remove(flow)
+            self._early -= 1
+            self._stirred.update(links)
+            for link in links:
+                insort(sender.able.setdefault(link, []), (sender.due_s[flow], flow))
+                self._queues.setdefault(link, {})[job, flow] = None
 
-    def _late(self, sender: _Sender, flow: FlowId) -> bool:
-        return self._now_s >= sender.due_s[flow] + LATE_S
+    def _first(self, link: LinkId) -> tuple[float, JobId, FlowId] | None:
+        """Who goes next over this link, if somebody can go now."""
+        if link in self._busy or not self._queues.get(link):
+            return None
+        job = self._served(link)
+        for due_s, flow in self._senders[job].able[link]:
+            if self._may_go(job, flow):
+                return due_s, job, flow
+        return None
+
+    def _served(self, link: LinkId) -> JobId:
+        return next(iter(self._queues[link]))[0]
+
+    def _may_go(self, job: JobId, flow: FlowId) -> bool:
+        links = self._senders[job].links[flow]
+        return self._busy.isdisjoint(links) and all(self._served(link) == job for link in links)
+
+    def _start(self, job: JobId, flow: FlowId) -> None:
+        sender = self._senders[job]
+        links = self._sending[job, flow] = sender.links[flow]
+        self._busy.update(links)
+        for link in links:
+            sender.able[link].remove((sender.due_s[flow], flow))
+            del self._queues[link][job, flow]
+        if flow not in sender.passed:
+            self._pass(job, flow)
+
+    def _free(self, job: JobId, flow: FlowId) -> None:
+        links = self._sending.pop((job, flow), ())
+        self._busy.difference_update(links)
+        self._stirred.update(links)

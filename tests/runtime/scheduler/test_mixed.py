@@ -85,6 +85,20 @@ def test_the_end_of_a_job_lets_those_of_others_go() -> None:
     assert started(effects) == [(E1, "k", AC)]
 
 
+def test_a_job_that_is_being_stopped_sends_no_more() -> None:
+    """Its links are free as soon as its stages are told to stop, and none of its transfers starts any more."""
+    cluster = Cluster()
+    cluster.submit("j")
+    cluster.submit("k")
+    cluster.ready("j", AC, 2)
+    cluster.ready("j", AB, 2)
+    cluster.ready("k", AC, 2)
+    effects = cluster.state.handle(ev.StopRequested(at_s=3, job=JobId("j"), reason="stop"))
+    assert started(effects) == [(E1, "k", AC)]
+    assert started(cluster.state.handle(ev.TransferDone(at_s=4, job=JobId("k"), flow=AC))) == []
+    assert cluster.phase("j") == "stopping"
+
+
 # Two policies
 
 
@@ -239,6 +253,16 @@ def test_a_lost_device_fails_its_jobs_frees_what_they_held_and_may_return() -> N
     versions = [e.version for e in effects if isinstance(e, ApplyNetwork) and e.device == E3]
     assert versions == [before[E3] + 1]
     assert started(cluster.ready("k", AC, 11)) == [(E1, "k", AC)], "j holds no link any more"
+
+
+def test_the_rules_of_a_job_that_lost_a_device_go_at_once() -> None:
+    """Not when its stages are down: the device may be back before, with another address."""
+    cluster = Cluster()
+    cluster.submit("j")
+    effects = cluster.state.handle(LOST)
+    assert {e.device: e.rules for e in effects if isinstance(e, ApplyNetwork)} == {E1: (), E2: ()}
+    back = cluster.state.handle(ev.DeviceJoined(at_s=6, device=E3, address="ip-new"))
+    assert [e.rules for e in back if isinstance(e, ApplyNetwork)] == [()]
 
 
 def test_a_device_that_comes_back_empty_gets_its_rules_even_if_there_are_none() -> None:

@@ -29,16 +29,16 @@ SUBMITTED = st.builds(
         workload=workload(job, MODES[job]),
         policy="rote-once" if MODES[job] == "once" else "rote",
         needs_profile=False,
-        lease_s=30,
+        lease_s=45,
     ),
     TIMES,
     JOBS,
 )
+READY = st.builds(ev.TransferReady, at_s=TIMES, job=JOBS, flow=FLOWS)
 EVENTS = st.one_of(
-    SUBMITTED,
+    *(SUBMITTED, READY) * 3,  # more often than what ends jobs, or few would ever send
     st.builds(ev.StageDeployed, at_s=TIMES, job=JOBS, device=ON),
     st.builds(ev.StageEnded, at_s=TIMES, job=JOBS, device=ON, error=st.sampled_from([None, "broke"])),
-    st.builds(ev.TransferReady, at_s=TIMES, job=JOBS, flow=FLOWS),
     st.builds(ev.TransferDone, at_s=TIMES, job=JOBS, flow=FLOWS),
     st.builds(ev.NetworkApplied, at_s=TIMES, device=ON, version=VERSIONS),
     st.builds(ev.NetworkRefused, at_s=TIMES, device=ON, version=VERSIONS, reason=st.just("no")),
