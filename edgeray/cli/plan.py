@@ -111,7 +111,7 @@ def _timetable_rows(job: dict[str, Any]) -> list[tuple[str, ...]]:
         what, where = f"{row['from']} → {row['to']}", " → ".join(row["route"])
         events.append((row["start_s"], row["end_s"], what, where, load))
     events.sort(key=lambda event: event[:2])
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (seconds_text(start_s), seconds_text(end_s), escape(what), escape(where), load)
         for start_s, end_s, what, where, load in events
     ]

@@ -212,15 +212,17 @@ def policy_run(
 def once_run(view: JobView) -> OnceRun:
     """A one-shot job that has ended."""
     plan = view.plan or {}
-    done = view.phase == "done" and view.makespan_s is not None
+    failure = None if view.phase == "done" else _why_not(view)
+    if failure is None and view.makespan_s is None:
+        failure = "its makespan was not measured"
     return OnceRun(
         job=view.job,
         app=view.app,
         plan=view.plan,
-        makespan_s=view.makespan_s if done else None,
+        makespan_s=view.makespan_s if failure is None else None,
         planned_s=plan.get("makespan_s"),
         bound_s=plan.get("bound_s"),
-        failure=None if done else _why_not(view),
+        failure=failure,
     )
 
 
