@@ -72,15 +72,16 @@ def test_the_seed_makes_the_difference(edgeray: Edgeray, command: str) -> None:
     assert done.code == 0, done.stderr
     header, _, rest = done.stdout.partition("\n")
     assert header.startswith(f"# edgeray generate {command.split()[0]} ")
-    assert header.endswith("--seed 7")
+    assert header.endswith(" --seed 7")
     assert edgeray(command).stdout == done.stdout
     assert rest != edgeray(command.replace("seed 7", "seed 8")).stdout.partition("\n")[2]
 
 
-def test_the_command_on_top_makes_the_file_again(edgeray: Edgeray) -> None:
-    first = edgeray("layered --tasks 9 --ccr 0.5")
-    command = first.stdout.split("\n")[0].removeprefix("# edgeray generate ")
-    assert edgeray(command).stdout == first.stdout
+def test_the_command_on_top_makes_the_file_again(edgeray: Edgeray, tmp_path: Path) -> None:
+    assert edgeray("layered --tasks 9 --ccr 0.5 --out mine.yaml").code == 0
+    first = (tmp_path / "mine.yaml").read_text()
+    command = first.split("\n")[0].removeprefix("# edgeray generate ")
+    assert edgeray(command).stdout == first
 
 
 def test_a_network_and_jobs_for_it(edgeray: Edgeray, tmp_path: Path) -> None:
