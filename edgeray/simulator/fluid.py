@@ -236,9 +236,10 @@ class Fluid:
             for pipe in left.pop().pipes:
                 if pipe.sending and pipe not in pipes:
                     pipes[pipe] = None
-                    fresh = [link for link in pipe.links if link not in numbers]
-                    numbers.update((link, len(numbers) + i) for i, link in enumerate(fresh))
-                    left.extend(fresh)
+                    for link in pipe.links:
+                        if link not in numbers:
+                            numbers[link] = len(numbers)
+                            left.append(link)
         routes = [Route(links=tuple(numbers[link] for link in pipe.links)) for pipe in pipes]
         capacity = np.array([link.capacity_bps for link in numbers])
         rates = max_min(routes, np.ones(len(routes)), capacity) if routes else np.zeros(0)

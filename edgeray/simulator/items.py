@@ -224,7 +224,9 @@ class ItemsWorld:
             for flow, pipe in run.pipes().items():
                 name = flow_name(job, flow)
                 self._pipes[name] = pipe
-                self._fluid.lay(pipe, *self._ways[run.order.plan.routes[flow][0]][name])
+                way = self._ways[run.order.plan.routes[flow][0]].get(name)
+                if way is not None:  # None: the job was ended while the order to start was under way
+                    self._fluid.lay(pipe, *way)
         run.stages[device].start()
 
     def pace(self, device: DeviceId, job: JobId, granted_per_s: float | None, plan: Plan) -> None:

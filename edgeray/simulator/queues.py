@@ -12,6 +12,7 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from edgeray.errors import BadInputError
 from edgeray.node.bounds import FLOW_BYTES, FLOW_ITEMS, OUT_QUEUE_ITEMS
 from edgeray.simulator.clock import WORLD
 from edgeray.simulator.fluid import Fluid, Pipe
@@ -19,6 +20,9 @@ from edgeray.simulator.fluid import Fluid, Pipe
 if TYPE_CHECKING:
     from edgeray.simulator.stages import StageRun
     from policies.model import FlowId, TaskId
+
+AT_ONCE = 100_000
+"""So many items of one source at the same moment never fill any queues."""
 
 
 class SinkLog:
@@ -105,15 +109,9 @@ class SourceRun(TaskRun):
     """
 
     __slots__ = (
-        "created_s",
-        "due_s",
-        "granted_per_s",
-        "holding",
-        "items_left",
-        "make_s",
-        "making",
+        "at_once", "created_s", "due_s", "granted_per_s", "holding", "items_left", "make_s", "making",
         "own_per_s",
-    )
+    )  # fmt: skip
 
     def __init__(
         self, task: TaskId, work_s: float, stage: StageRun, *, make_s: float, own_per_s: float | None
@@ -125,6 +123,7 @@ class SourceRun(TaskRun):
         self.items_left: int | None = None
         self.due_s = -math.inf
         self.created_s = 0.0
+        self.at_once = 0
         self.making = self.holding = False
 
     def next(self) -> None:
@@ -156,7 +155,14 @@ class SourceRun(TaskRun):
             self.stage.wake()
 
     def _hold(self) -> None:
-        self.created_s = self.stage.clock.now_s
+        now_s = self.stage.clock.now_s
+        self.at_once = self.at_once + 1 if now_s == self.created_s else 0
+        if self.at_once > AT_ONCE:
+            raise BadInputError(
+                f"source {self.id}: nothing that its items go through takes any time: it would never come to an end\n"
+                "  remedy:   give the source items_per_s"
+            )
+        self.created_s = now_s
         self.holding = True
 
 

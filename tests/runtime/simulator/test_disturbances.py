@@ -166,3 +166,10 @@ def test_a_job_that_nothing_slows_is_refused(detail) -> None:
         simulate(
             Scenario(network=PAIR, arrivals=(arrives(job),), until_s=1.0), policy_named=policy, detail=detail
         )
+
+
+def test_a_part_of_a_job_that_nothing_slows_is_refused() -> None:
+    job = workload("j", {"s": 0, "t": 0.1, "x": 0, "y": 0}, {("s", "t"): 0, ("x", "y"): 0})
+    policy = Told(placed(job, {"s": "a", "t": "a", "x": "b", "y": "b"}))
+    with pytest.raises(BadInputError, match="source x"):
+        simulate(Scenario(network=PAIR, arrivals=(arrives(job),), until_s=1.0), policy_named=policy)

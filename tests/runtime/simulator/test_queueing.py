@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from edgeray.simulator import LinkChanges, Scenario, simulate
+from policies.flows.graph import Graph, Router
+from policies.flows.sharing import max_min
+from tests.policies.generate import small_network
 from tests.runtime.simulator.cases import Told, arrives, job_of, network, placed, workload
 
 PAIR = network(("a", "b", 8e6))
@@ -182,3 +186,22 @@ def test_a_branch_that_is_longer_does_not_throttle_its_join() -> None:
     job = workload("j", seconds, flows)
     placement = {"s": "a", "a": "b", "b": "c", "c": "d", "join": "a"}
     assert job_of(run(net, (job, placement, {})), "j").throughput_per_s == pytest.approx(10.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_flows_on_long_routes_get_their_max_min_rates(seed) -> None:
+    """Senders that never pause: what each gets is what progressive filling over all of them says."""
+    rng = np.random.default_rng(seed)
+    net = small_network(rng, 7, 9)
+    graph = Graph.of(net)
+    router, told, routes = Router(graph), [], []
+    for number in range(6):
+        ends = rng.choice(7, size=2, replace=False).tolist()
+        routes.append(router.shortest(*ends))
+        a, b = (graph.devices[end] for end in ends)
+        job = workload(f"j{number}", {"s": 0, "t": 0}, {("s", "t"): 1.0})
+        told.append((job, {"s": a, "t": b}, {"routes": {"s->t": graph.names(routes[-1])}}))
+    expected_bps = max_min(routes, np.ones(6), graph.capacity_bps)
+    outcome = run(net, *told, sharing="max-min", until_s=60.0, warm_s=10.0)
+    got_bps = [job.throughput_per_s * 8 for job in outcome.jobs]
+    assert got_bps == pytest.approx(expected_bps.tolist(), rel=0.02)
