@@ -65,13 +65,14 @@ def _line(bars: Sequence[Bar], makespan_s: float, cells: int) -> Text:
     styles = [""] * cells
     for number, bar in enumerate(sorted(bars)):
         from_cell, to_cell = bar.start_s * scale, bar.end_s * scale
-        for cell in range(int(from_cell), min(cells, int(to_cell) + 1)):
-            filled[cell] += max(0.0, min(to_cell, cell + 1) - max(from_cell, cell))
         first, last = round(from_cell), min(cells, round(to_cell))
-        for cell in range(first, last):
-            styles[cell] = _STYLES[number % len(_STYLES)]
         if last - first > len(bar.name):
             text[first:last] = (bar.name + "━" * cells)[: last - first - 1] + "╸"
+        else:
+            first, last = int(from_cell), min(cells, int(to_cell) + 1)
+            for cell in range(first, last):
+                filled[cell] += max(0.0, min(to_cell, cell + 1) - max(from_cell, cell))
+        styles[first:last] = [_STYLES[number % len(_STYLES)]] * (last - first)
     line = Text()
     for cell in range(cells):
         shade = _SHADES[min(len(_SHADES) - 1, round(filled[cell] * (len(_SHADES) - 1)))]

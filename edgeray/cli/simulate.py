@@ -220,8 +220,8 @@ def _print(runs: list[Run], planned: Course, detail: str) -> None:
     count = len(runs[0].outcome.jobs)
     if count < len(planned.visits):
         say(f"{len(planned.visits) - count} jobs would arrive after the end; --seconds moves it")
-    where = f"on {planned.cluster.name}, {runs[0].outcome.end_s:g} virtual s, by {detail}"
+    where = f"on {planned.cluster.name}, by {detail}"
     if len(runs) > 1:
-        outcomes.print_side_by_side(runs, f"{count} jobs {where}")
+        outcomes.print_side_by_side(runs, f"{count} job{'s'[: count - 1]} {where}")
     else:
-        outcomes.print_run(runs[0], where)
+        outcomes.print_run(runs[0], f"{where}, {runs[0].outcome.end_s:g} virtual s")
