@@ -116,6 +116,32 @@ def test_a_long_route_is_not_starved_by_other_jobs() -> None:
     assert done(lanes, 2, "x", job=K) == ["z"]
 
 
+def test_a_link_that_another_job_waits_for_is_not_taken_from_aside() -> None:
+    lanes = lanes_of((J, {"e": ("da", 0, 1)}), (K, {"p": ("dab", 0, 1)}), (JobId("l"), {"x": ("abc", 0, 1)}))
+    assert ready(lanes, 0, "e") == ["e"]
+    assert ready(lanes, 0.1, "p", job=K) == []
+    assert ready(lanes, 0.2, "x", job=JobId("l")) == [], "p waits for a-b, and did so before"
+    assert done(lanes, 1, "e") == ["p"]
+    assert done(lanes, 2, "p", job=K) == ["x"]
+
+
+def test_the_end_of_a_job_that_waited_frees_the_links_that_it_kept() -> None:
+    lanes = lanes_of((J, {"e": ("ab", 0, 1)}), (K, {"p": ("abc", 0, 1)}), (JobId("l"), {"x": ("bc", 0, 1)}))
+    ready(lanes, 0, "e")
+    ready(lanes, 0.1, "p", job=K)
+    assert ready(lanes, 0.2, "x", job=JobId("l")) == []
+    lanes.drop(K)
+    assert granted(lanes, 0.3) == ["x"]
+
+
+def test_nobody_is_to_be_woken_for_a_job_that_is_over() -> None:
+    lanes = lanes_of((J, {"f": ("ab", 5, 6), "g": ("ab", 6, 7)}), (K, {"x": ("ab", 9, 10)}))
+    ready(lanes, 0, "g")
+    assert lanes.wake_s() == 5 + LATE_S
+    lanes.drop(J)
+    assert lanes.wake_s() is None
+
+
 def test_a_job_whose_turn_has_not_come_keeps_no_other_off_the_link() -> None:
     lanes = lanes_of((J, {"f": ("ab", 5, 6), "g": ("ab", 6, 7)}), (K, {"x": ("ab", 0, 1)}))
     assert ready(lanes, 0, "g") == []

@@ -113,6 +113,15 @@ def test_the_policy_of_streams_sees_streams_and_what_one_shot_jobs_leave() -> No
     assert {name: link.capacity_bps for name, link in snapshot.network.links.items()} == {L12: 8, L23: 6}
 
 
+def test_a_link_carries_one_transfer_so_many_jobs_take_no_more_of_it_than_one() -> None:
+    cluster = Cluster()
+    for name in "sjk":
+        cluster.submit(name, "stream" if name == "s" else "once")
+    network = seen(cluster, "rote")[0].network
+    assert network.links[L12].capacity_bps == 8
+    assert network.devices[E1].memory_bytes == 40, "but each holds its memory"
+
+
 def test_the_policy_of_one_shot_jobs_sees_everything() -> None:
     cluster = Cluster()
     cluster.submit("s", "stream")
