@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeray import __version__
-from edgeray.errors import BadInputError, ClusterError, EdgeRayError
+from edgeray.errors import ClusterError, EdgeRayError
 from edgeray.node.code import AppPackage, TaskCode
 from edgeray.results import Output, kept_as
 from edgeray.spec import App, check_runnable
@@ -165,13 +165,3 @@ def _connect(working_dir: Path | None) -> str | None:
 def results_folder(job: str) -> Path:
     """Where a job's results are kept if nobody says otherwise."""
     return Path("results") / job
-
-
-def require_known(policy: str) -> None:
-    """Raises BadInputError for a policy name that nobody offers."""
-    from edgeray.policy_names import policy_named
-
-    try:
-        policy_named(policy)
-    except ValueError as error:
-        raise BadInputError(f"{error}\n  remedy:   correct --policy") from error
