@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 
 import numpy as np
 
 from policies.makespan.instance import Instance
 from policies.makespan.lanes import Lanes
-from policies.makespan.serial import Serial
-from policies.makespan.timetable import Times
+from policies.makespan.serial import LOOK_BACK, Serial, ways_of
+from policies.makespan.timetable import Times, critical_chain
 
 MARKS = 24
 """Prefixes of the sequence whose outcome is kept, so that a move costs only what comes after it."""
@@ -28,7 +29,7 @@ class Descent:
     transfer, an earlier turn for what waits for a resource, one device for both ends of a transfer. A move is
     evaluated exactly, from its first changed task on, and given up as soon as a task ends so late that even
     without contention the rest would take too long.
-    makespan: of the present schedule. steps: activities put so far; the measure of the work.
+    makespan: of the present schedule. steps: activities put and moves thought of so far; the measure of the work.
     """
 
     def __init__(self, instance: Instance, start: Serial) -> None:
@@ -43,7 +44,7 @@ class Descent:
         self._tails = [0.0] * count
         self._floors = self._least_tails()
         self._stride = max(1, -(-count // MARKS))
-        self._marks: list[Lanes] = [Lanes.empty(instance.resources)]
+        self._marks: list[Lanes] = [Lanes.empty(instance.resources, LOOK_BACK)]
         self.starts = [0.0] * (count + len(instance.bits))
         self.ends = list(self.starts)
         self.makespan = float("inf")
@@ -81,7 +82,9 @@ class Descent:
         self._settle(0)
 
     def _moves(self, limit: int) -> Iterator[Move]:
-        for _, move in sorted(self._promising()):
+        moves = sorted(self._promising())
+        self.steps += len(self.devices) + len(moves)
+        for _, move in moves:
             if self.steps >= limit:
                 return
             yield move
@@ -252,7 +255,10 @@ class Descent:
         """Moves on the critical chain, each with a makespan that it cannot go below (or, for a turn, a guess)."""
         instance, tasks = self.instance, len(self.devices)
         limit = self.makespan * (1 - BETTER)
-        for activity, blocking in self._chain():
+        chain = self._chain()
+        following = [activity for activity, _ in chain[1:]]
+        for (activity, resource), other in zip_longest(chain, following):
+            blocking = None if resource is None else other
             if activity < tasks:
                 for device in instance.options[activity]:
                     if device != self.devices[activity]:
@@ -267,9 +273,9 @@ class Descent:
             if blocking is not None:
                 yield from self._transfer_moves(blocking - tasks, limit)
                 consumers = instance.asked.consumers
-                one, other = consumers[flow], consumers[blocking - tasks]
-                if self._positions[other] < self._positions[one]:
-                    yield self._earlier(activity, blocking), ("before", one, other)
+                late, early = consumers[flow], consumers[blocking - tasks]
+                if self._positions[early] < self._positions[late]:
+                    yield self._earlier(activity, blocking), ("before", late, early)
 
     def _earlier(self, activity: int, blocking: int) -> float:
         return self.makespan - (self.starts[activity] - self.starts[blocking])
@@ -304,48 +310,5 @@ class Descent:
         return ready + instance.seconds[task][device]
 
     def _chain(self) -> list[tuple[int, int | None]]:
-        """The critical chain from its end: activities, and what each waited for on a resource, if on any."""
-        instance, tasks = self.instance, len(self.devices)
-        starts, ends = self.starts, self.ends
-        before = self._by_end()
-        activity = max(range(tasks), key=lambda task: (ends[task], -task))
-        chain: list[tuple[int, int | None]] = []
-        while True:
-            start = starts[activity]
-            if activity < tasks:
-                used: tuple[int, ...] = (self.devices[activity],)
-                data = [
-                    producer if self.devices[producer] == used[0] else tasks + flow
-                    for flow, producer in instance.inputs[activity]
-                ]
-            else:
-                producer = instance.asked.producers[activity - tasks]
-                used, data = self._links(activity - tasks), [producer]
-            following = next((other for other in data if ends[other] == start), None)
-            if following is not None:
-                chain.append((activity, None))
-            else:
-                following = next(
-                    (before[resource, start] for resource in used if (resource, start) in before), None
-                )
-                chain.append((activity, following))
-                if following is None:
-                    return chain
-            activity = following
-
-    def _by_end(self) -> dict[tuple[int, float], int]:
-        """Activities that take time, by a resource that they use and their end."""
-        tasks, ends, starts = len(self.devices), self.ends, self.starts
-        found = {(self.devices[task], ends[task]): task for task in range(tasks) if starts[task] < ends[task]}
-        asked = self.instance.asked
-        for flow, (producer, consumer) in enumerate(zip(asked.producers, asked.consumers, strict=True)):
-            if self.devices[producer] != self.devices[consumer] and starts[tasks + flow] < ends[tasks + flow]:
-                for resource in self._links(flow):
-                    found[resource, ends[tasks + flow]] = tasks + flow
-        return found
-
-    def _links(self, flow: int) -> tuple[int, ...]:
-        asked = self.instance.asked
-        source, target = self.devices[asked.producers[flow]], self.devices[asked.consumers[flow]]
-        ways = self._paths.get((source, target)) or self._path(source, target)
-        return ways[self.choices[flow] % len(ways)][0]
+        ways = ways_of(self.instance, self.devices, self.choices)
+        return critical_chain(self.instance, self.devices, ways, self.times)

@@ -9,13 +9,16 @@ from policies.makespan.instance import Instance, Way
 from policies.makespan.lanes import Lanes
 from policies.makespan.timetable import Schedule, Times, in_order
 
+LOOK_BACK = 200
+"""Most intervals of a device among which a gap is looked for: all, up to as many tasks on a device."""
+
 
 class Insertion:
     """Tasks put one after another into the earliest gap of a device that is long enough.
 
     Source: Topcuoglu, Hariri, Wu 2002, "Performance-effective and low-complexity task scheduling for
     heterogeneous computing", EST, EFT and the insertion-based policy. Data takes the fastest route and never
-    waits; gaps of a device are looked for as `Lanes.gap` says, so that large jobs end soon.
+    waits; a device's gaps are looked for among its last LOOK_BACK intervals.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -23,7 +26,7 @@ class Insertion:
         self.devices = [-1] * len(instance.seconds)
         self.starts = [0.0] * len(instance.seconds)
         self.ends = [0.0] * len(instance.seconds)
-        self._lanes = Lanes.empty(len(instance.graph.devices))
+        self._lanes = Lanes.empty(len(instance.graph.devices), LOOK_BACK)
 
     def start(self, task: int, device: int) -> float:
         """When task could begin on device, given all tasks before it."""

@@ -5,33 +5,37 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
-LOOK_BACK = 200
-"""Most intervals of a resource among which a gap is looked for: enough for 1,000 tasks on 8 devices."""
-
 
 class Lanes:
-    """Busy intervals of each resource, in order and apart. starts, ends: by resource, then by interval."""
+    """Busy intervals of each resource, in order and apart.
 
-    __slots__ = ("ends", "starts")
+    starts, ends: by resource, then by interval. look_back: most intervals of a resource, the last ones, among which
+    a gap is looked for, so that large jobs end soon.
+    """
 
-    def __init__(self, starts: list[list[float]], ends: list[list[float]]) -> None:
+    __slots__ = ("ends", "look_back", "starts")
+
+    def __init__(self, starts: list[list[float]], ends: list[list[float]], look_back: int) -> None:
         self.starts = starts
         self.ends = ends
+        self.look_back = look_back
 
     @classmethod
-    def empty(cls, resources: int) -> Lanes:
-        return cls([[] for _ in range(resources)], [[] for _ in range(resources)])
+    def empty(cls, resources: int, look_back: int) -> Lanes:
+        return cls([[] for _ in range(resources)], [[] for _ in range(resources)], look_back)
 
     def copy(self) -> Lanes:
-        return Lanes([lane[:] for lane in self.starts], [lane[:] for lane in self.ends])
+        return Lanes([lane[:] for lane in self.starts], [lane[:] for lane in self.ends], self.look_back)
 
     def gap(self, resource: int, ready: float, took: float) -> float:
-        """The first start from ready on at which resource is free for as long; among the last LOOK_BACK gaps."""
+        """The first start from ready on at which resource is free for as long."""
         starts, ends = self.starts[resource], self.ends[resource]
         count = len(ends)
+        if not count or ends[-1] <= ready:
+            return ready
         index = bisect_right(ends, ready)
-        if index < count - LOOK_BACK:
-            index = count - LOOK_BACK
+        if index < count - self.look_back:
+            index = count - self.look_back
             ready = ends[index - 1]
         while index < count and ready + took > starts[index]:
             ready = ends[index]
@@ -49,9 +53,13 @@ class Lanes:
             ready = at
 
     def put(self, resource: int, start: float, end: float) -> None:
-        ends = self.ends[resource]
+        starts, ends = self.starts[resource], self.ends[resource]
+        if not ends or ends[-1] <= start:
+            starts.append(start)
+            ends.append(end)
+            return
         index = bisect_right(ends, start)
-        self.starts[resource].insert(index, start)
+        starts.insert(index, start)
         ends.insert(index, end)
 
     def take_back(self, resource: int, start: float, end: float) -> None:

@@ -16,16 +16,17 @@ from policies.makespan.ranks import downward, mean_seconds, upward
 from policies.makespan.serial import Serial, by_priority, scheduled
 from policies.makespan.timetable import Schedule, timing
 
-STEPS = 120_000
+STEPS = 100_000
 """Most activities that the local search puts altogether: some tenths of a second."""
 STEPS_PER_TASK = 1_000
 """And most for each task: small jobs need less."""
-STARTS = 32_000
+STARTS = 24_000
 """Tasks x devices that list schedulers under contention try altogether; where that is no two, two run."""
 LARGE = 20_000
 """Jobs of more tasks get one list scheduler under contention and no local search."""
 DESCENTS = 8
-"""Most schedules from which the local search begins."""
+"""Most schedules from which the local search begins; fewer where each could not be timed WORTHWHILE times."""
+WORTHWHILE = 20
 KICK = 3
 """Tasks that move at random before the local search goes on from where it ended."""
 
@@ -110,9 +111,11 @@ def _search(
     """Descend from the best starts, then from the best of what that gave, kicked again and again."""
     steps = min(STEPS, STEPS_PER_TASK * len(instance.seconds))
     ranked = sorted(starts, key=lambda start: start.makespan)
-    share = steps // (2 * DESCENTS)
+    once = WORTHWHILE * (len(instance.seconds) + len(instance.bits))
+    descents = min(DESCENTS, max(1, steps // (2 * once)))
+    share = steps // (2 * descents)
     found: list[Descent] = []
-    for start in ranked[:DESCENTS]:
+    for start in ranked[:descents]:
         descent = Descent(instance, start)
         descent.run(share)
         found.append(descent)

@@ -7,6 +7,9 @@ from policies.makespan.instance import Instance, Way
 from policies.makespan.lanes import Lanes
 from policies.makespan.timetable import Schedule, Times, in_order
 
+LOOK_BACK = 50
+"""Most intervals of a device or link among which a gap is looked for."""
+
 
 class Serial:
     """A schedule in the making. A task's transfers go into the earliest common gap of their links, those of the
@@ -25,7 +28,7 @@ class Serial:
         self.choices = [0] * flows
         self.starts = [0.0] * (tasks + flows)
         self.ends = [0.0] * (tasks + flows)
-        self._lanes = Lanes.empty(instance.resources)
+        self._lanes = Lanes.empty(instance.resources, LOOK_BACK)
 
     @property
     def makespan(self) -> float:

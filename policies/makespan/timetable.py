@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -122,66 +121,55 @@ def plan(instance: Instance, schedule: Schedule, policy: str, bound_s: float) ->
     )
 
 
-def critical_chain(instance: Instance, schedule: Schedule, times: Times) -> list[tuple[int, int | None]]:
+def critical_chain(
+    instance: Instance, devices: list[int], ways: list[Way | None], times: Times
+) -> list[tuple[int, int | None]]:
     """Activities that make the makespan, the last first, each with the resource for which it waited.
 
     Each begins when the next in the list ends: because it needs its data (then the resource is None), or because
-    both use that resource. The list ends with one that begins at 0.
+    both use that resource. O(tasks + flows x hops).
     """
-    tasks = len(instance.seconds)
-    if not tasks:
-        return []
-    before = _predecessors(instance, schedule)
-    activity = max(range(tasks), key=lambda task: (times.ends[task], -task))
+    tasks, producers = len(devices), instance.asked.producers
+    starts, ends = times.starts, times.ends
+    before = _by_end(devices, ways, times)
+    activity = max(range(tasks), key=lambda task: (ends[task], -task))
     chain: list[tuple[int, int | None]] = []
     while True:
-        data = _inputs(instance, schedule, activity)
-        waited: tuple[int, int | None] | None = next(
-            ((other, None) for other in data if times.ends[other] == times.starts[activity]), None
-        )
-        if waited is None:
-            waited = next(
-                (
-                    (other, resource)
-                    for other, resource in before[activity]
-                    if times.ends[other] == times.starts[activity]
-                ),
-                None,
-            )
-        if waited is None:
-            chain.append((activity, None))
+        start = starts[activity]
+        way = ways[activity - tasks] if activity >= tasks else None
+        if way is None:
+            used: tuple[int, ...] = (devices[activity],)
+            data = [
+                producer if ways[flow] is None else tasks + flow
+                for flow, producer in instance.inputs[activity]
+            ]
+        else:
+            used, data = way.resources, [producers[activity - tasks]]
+        following = next((other for other in data if ends[other] == start), None)
+        resource = None
+        if following is None:
+            resource = next((resource for resource in used if (resource, start) in before), None)
+            following = None if resource is None else before[resource, start]
+        chain.append((activity, resource))
+        if following is None:
             return chain
-        chain.append((activity, waited[1]))
-        activity = waited[0]
+        activity = following
 
 
-def _inputs(instance: Instance, schedule: Schedule, activity: int) -> Sequence[int]:
-    tasks = len(instance.seconds)
-    if activity >= tasks:
-        return (instance.asked.producers[activity - tasks],)
-    return [
-        producer if schedule.ways[flow] is None else tasks + flow
-        for flow, producer in instance.inputs[activity]
-    ]
-
-
-def _predecessors(instance: Instance, schedule: Schedule) -> dict[int, list[tuple[int, int]]]:
-    """(activity before, resource) of each activity, for each resource that did another before it."""
-    tasks = len(instance.seconds)
-    last: dict[int, int] = {}
-    found: dict[int, list[tuple[int, int]]] = {}
-    for activity in schedule.order:
-        way = schedule.ways[activity - tasks] if activity >= tasks else None
-        used = (schedule.devices[activity],) if way is None else way.resources
-        found[activity] = [(last[resource], resource) for resource in used if resource in last]
-        for resource in used:
-            last[resource] = activity
+def _by_end(devices: list[int], ways: list[Way | None], times: Times) -> dict[tuple[int, float], int]:
+    """Activities that take time, by a resource that they use and their end."""
+    starts, ends, tasks = times.starts, times.ends, len(devices)
+    found = {(device, ends[task]): task for task, device in enumerate(devices) if starts[task] < ends[task]}
+    for transfer, way in enumerate(ways, tasks):
+        if way is not None and starts[transfer] < ends[transfer]:
+            for resource in way.resources:
+                found[resource, ends[transfer]] = transfer
     return found
 
 
 def _bottleneck(instance: Instance, schedule: Schedule, times: Times) -> str:
     """The resource for which the critical chain waits longest; "critical path" when it waits for none."""
-    chain = critical_chain(instance, schedule, times)
+    chain = critical_chain(instance, schedule.devices, schedule.ways, times)
     waits: dict[int, float] = {}
     for (_, resource), (blocking, _) in pairwise(chain):
         if resource is not None:
