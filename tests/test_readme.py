@@ -40,15 +40,24 @@ SHORTER = {
 EXPECTED = {
     "edgeray doctor": "tc",
     "edgeray devices": r"(?s)e1.*e2.*e3.*e4.*e5",
-    "edgeray profile": r"(?s)camera.*detect.*fuse",
-    "edgeray plan apps": r"items/s",
+    "edgeray profile apps/attributes": r"(?s)camera.*detect.*fuse",
+    "edgeray profile apps/poster": r"(?s)stretch1.*summary",
+    "edgeray plan apps/attributes": r"items/s",
     "edgeray plan tests": r'"throughput_per_s": 4(\.0+)?\b',
-    "edgeray submit apps": r"^\S+\n$",
+    "edgeray submit apps/attributes": r"^\S+\n$",
     "edgeray submit brightness": r"brightness\.txt",
     "edgeray jobs": "attributes",
     "edgeray logs": "submitted|running|waiting",
     "edgeray stop": "stopped",
-    "edgeray compare": r"(?s)LR.*joint",
+    "edgeray compare apps/attributes": r"(?s)LR.*joint",
+    "edgeray plan apps/poster": r"makespan",
+    "edgeray plan diamond": r"diamond by heft: makespan",
+    "edgeray submit apps/poster": r"poster\.png",
+    "edgeray compare apps/poster": r"(?s)heft.*portfolio",
+    "edgeray generate": r"^$",
+    "edgeray simulate camera": r"(?s)lr.*otfa.*joint",
+    "edgeray simulate apps": r"poster",
+    "edgeray reproduce": r"(?s)joint",
     "edgeray schema": r'"items_per_s"',
     "edgeray --version": r"^edgeray \d+\.\d+\.\d+\n$",
     "edgeray exec -- python": r"^done$",
@@ -66,8 +75,9 @@ def commands() -> list[str]:
 
 def files() -> dict[str, str]:
     """The example app: blocks whose first line is a comment with a path."""
-    blocks = re.findall(r"^```(?:yaml|python)\n# (\S+)\n(.*?)^```", README, re.M | re.S)
-    return {name if "/" in name else f"brightness/{name}": body for name, body in blocks}
+    blocks = re.findall(r"^```(?:yaml|python|text)\n# ([\w/.]+).*?\n(.*?)^```", README, re.M | re.S)
+    in_app = ("dag.py",)
+    return {f"brightness/{name}" if name in in_app else name: body for name, body in blocks}
 
 
 def test_every_command_is_run_or_covered() -> None:

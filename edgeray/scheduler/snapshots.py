@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgeray.scheduler.jobs import JobRecord
+from policies.makespan.residual import LEAST_PART
 from policies.model import DeviceId, LinkId, Mode, Network, Snapshot
 
 
@@ -25,7 +26,8 @@ def snapshot(mode: Mode, network: Network, placed: Sequence[JobRecord], now_s: f
 
 def beside_once(network: Network, once: Sequence[JobRecord]) -> Network:
     """The network without the memory that one-shot jobs hold, and without the largest rate of a one-shot
-    transfer over each link: a link carries one at a time."""
+    transfer over each link: a link carries one at a time. A tenth of a link is left to streams in any case, as
+    streams leave a tenth to one-shot jobs: neither waits for as long as the other lasts."""
     held: dict[DeviceId, float] = {}
     rates: dict[LinkId, float] = {}
     for record in once:
@@ -44,5 +46,7 @@ def beside_once(network: Network, once: Sequence[JobRecord]) -> Network:
             devices[name] = replace(devices[name], memory_bytes=left)
     for link, rate in rates.items():
         if link in links:
-            links[link] = replace(links[link], capacity_bps=max(0.0, links[link].capacity_bps - rate))
+            capacity_bps = links[link].capacity_bps
+            left = max(LEAST_PART * capacity_bps, capacity_bps - rate)
+            links[link] = replace(links[link], capacity_bps=left)
     return Network(devices=devices, links=links)

@@ -13,7 +13,8 @@ from edgeray.scheduler import ports
 from edgeray.scheduler.effects import ApplyNetwork, DeployStage, Effect, JobChanged, PaceStage, StartTransfer
 from edgeray.scheduler.jobs import join_depth
 from edgeray.scheduler.lanes import LATE_S
-from policies.model import Flow, Job, JobId, LinkId, Snapshot, Task, TaskId
+from edgeray.scheduler.snapshots import beside_once
+from policies.model import Flow, Job, JobId, LinkId, Network, Snapshot, Task, TaskId
 
 LOST = ev.DeviceLost(at_s=5, device=E3, reason="gone")
 
@@ -120,6 +121,17 @@ def test_a_link_carries_one_transfer_so_many_jobs_take_no_more_of_it_than_one() 
     network = seen(cluster, "rote")[0].network
     assert network.links[L12].capacity_bps == 8
     assert network.devices[E1].memory_bytes == 40, "but each holds its memory"
+
+
+def test_a_tenth_of_a_link_is_left_to_streams() -> None:
+    cluster = Cluster()
+    cluster.submit("j")
+    record = cluster.state.jobs[JobId("j")]
+    thin = Network(
+        devices=NETWORK.devices,
+        links={name: replace(link, capacity_bps=2.0) for name, link in NETWORK.links.items()},
+    )
+    assert {link.capacity_bps for link in beside_once(thin, [record]).links.values()} == {0.2}
 
 
 def test_the_policy_of_one_shot_jobs_sees_everything() -> None:
