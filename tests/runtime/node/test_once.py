@@ -90,11 +90,19 @@ def stage_of(
     )
 
 
-def pair() -> tuple[FlowSender, FlowReceiver]:
+Ends = tuple[FlowSender, FlowReceiver]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """Both ends of a flow. Closed in the end: one that is only let go can hold up the process's other flows."""
     keys = new_flow_security()
     window = {"max_items": 4, "max_bytes": 8 * 2**20}
     receiver = FlowReceiver("127.0.0.1", 0, security=keys.for_receiver(), **window)
-    return FlowSender("127.0.0.1", receiver.port, security=keys.for_sender(), **window), receiver
+    sender = FlowSender("127.0.0.1", receiver.port, security=keys.for_sender(), **window)
+    yield sender, receiver
+    sender.close()
+    receiver.close()
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -139,8 +147,8 @@ def test_tasks_run_in_the_order_of_the_timetable_each_once(tmp_path: Path) -> No
     assert all(stage.counters()[task].items == 1 for task in calls)
 
 
-def test_a_late_input_lets_others_go_first(tmp_path: Path) -> None:
-    sender, receiver = pair()
+def test_a_late_input_lets_others_go_first(tmp_path: Path, ends: Ends) -> None:
+    sender, receiver = ends
     ran: list[str] = []
     calls = {B: lambda x: ran.append("b"), C: lambda: ran.append("c"), D: lambda: ran.append("d")}
     stage = stage_of(tmp_path, calls, {B: (A,)}, {B: 0.0, C: 0.1, D: 0.2}, receiver=receiver)
@@ -152,8 +160,8 @@ def test_a_late_input_lets_others_go_first(tmp_path: Path) -> None:
     assert ran == ["c", "d", "b"]
 
 
-def test_a_task_waits_for_its_planned_predecessor_until_that_is_late(tmp_path: Path) -> None:
-    _, receiver = pair()
+def test_a_task_waits_for_its_planned_predecessor_until_that_is_late(tmp_path: Path, ends: Ends) -> None:
+    _, receiver = ends
     ran = threading.Event()
     stage = stage_of(
         tmp_path, {B: lambda x: None, C: ran.set}, {B: (A,)}, {B: LONG_S, C: LONG_S + 1}, receiver=receiver
@@ -184,8 +192,8 @@ def test_inputs_come_in_the_order_of_the_job_file_and_a_generator_is_no_stream(t
 # Transfers
 
 
-def test_a_transfer_waits_for_its_links_and_is_reported_by_its_receiver(tmp_path: Path) -> None:
-    sender, receiver = pair()
+def test_a_transfer_waits_for_its_links_and_is_reported_by_its_receiver(tmp_path: Path, ends: Ends) -> None:
+    sender, receiver = ends
     near_broker, far_broker = Broker(), Broker()
     picture = np.arange(300_000, dtype=np.int64)
     near = stage_of(tmp_path / "1", {A: lambda: picture}, {}, {A: 0.0}, broker=near_broker, sender=sender)
@@ -205,8 +213,10 @@ def test_a_transfer_waits_for_its_links_and_is_reported_by_its_receiver(tmp_path
     assert (results(tmp_path / "2")["b"] == picture * 2).all()
 
 
-def test_a_stage_that_hears_nothing_of_its_transfer_ends_when_it_is_stopped(tmp_path: Path) -> None:
-    sender, receiver = pair()
+def test_a_stage_that_hears_nothing_of_its_transfer_ends_when_it_is_stopped(
+    tmp_path: Path, ends: Ends
+) -> None:
+    sender, _ = ends
     broker = Broker()
     stage = stage_of(tmp_path, {A: lambda: 1}, {}, {A: 0.0}, broker=broker, sender=sender)
     stage.start()
@@ -216,11 +226,10 @@ def test_a_stage_that_hears_nothing_of_its_transfer_ends_when_it_is_stopped(tmp_
     stage.wait()
     assert time.monotonic() - began_s < 5
     assert sender.items == 0
-    receiver.close()
 
 
-def test_a_peer_that_is_cut_breaks_the_stage_by_name(tmp_path: Path) -> None:
-    sender, receiver = pair()
+def test_a_peer_that_is_cut_breaks_the_stage_by_name(tmp_path: Path, ends: Ends) -> None:
+    sender, receiver = ends
     stage = stage_of(tmp_path, {B: lambda x: x}, {B: (A,)}, {B: 0.0}, receiver=receiver)
     stage.start()
     until(lambda: receiver.connected)
@@ -232,9 +241,9 @@ def test_a_peer_that_is_cut_breaks_the_stage_by_name(tmp_path: Path) -> None:
 # Files
 
 
-def test_files_travel_beside_values_and_get_places_of_their_own(tmp_path: Path) -> None:
+def test_files_travel_beside_values_and_get_places_of_their_own(tmp_path: Path, ends: Ends) -> None:
     large = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"
-    sender, receiver = pair()
+    sender, receiver = ends
     broker = Broker()
 
     def write() -> dict[str, Any]:
