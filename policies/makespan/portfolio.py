@@ -21,7 +21,7 @@ STEPS = 100_000
 STEPS_PER_TASK = 1_000
 """And most for each task: small jobs need less."""
 STARTS = 24_000
-"""Tasks x devices that list schedulers under contention try altogether; where that is no two, two run."""
+"""Most pairs of a task and a device that list schedulers under contention look at altogether; two run always."""
 LARGE = 20_000
 """Jobs of more tasks get one list scheduler under contention and no local search."""
 DESCENTS = 8
@@ -39,8 +39,9 @@ def portfolio(instance: Instance, rng: np.random.Generator, bound_s: float = 0.0
     rng: for the kicks; with the same state it gives the same schedule. bound_s: a makespan that cannot be beaten, at
     which to stop. Never longer than the best of the three.
     Very small jobs are then searched through (`Exact`); what that proves is the bound, otherwise bound_s is.
-    Budget: counted in tasks put, not in time. Up to 1,000 tasks on 8 devices take some tenths of a second, 100,000
-    some tens of seconds; of more than LARGE only the schedulers run that are near-linear.
+    Budget: counted in activities, not in time. Up to 1,000 tasks on 8 devices take some tenths of a second, 20,000
+    some seconds; of more than LARGE only the near-linear schedulers run, 100,000 tasks in some tens of seconds.
+    More than instance.MOST_TASKS are refused before they get here.
     """
     published = [heft(instance), cpop(instance), peft(instance)]
     timed = [(timing(instance, schedule).makespan_s, schedule) for schedule in published]
