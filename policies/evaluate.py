@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from policies.model import DeviceId, FlowId, Link, Network, TaskId, Workload
+from policies.model import DeviceId, FlowId, Link, Network, TaskId, Workload, link_id
 
 PlacedJob = tuple[
     Workload,
@@ -24,17 +24,23 @@ ROUNDS = 200
 
 @dataclass(slots=True)
 class _Limits:
-    """What bounds one job's rate. seconds: per item on each device; the others in items/s."""
+    """What bounds one job's rate. seconds: per item on each device; the others in items/s.
+
+    cap: the least of these others. slowest, second: the largest seconds, and those of the device after it.
+    """
 
     seconds: dict[DeviceId, float]
     flow: float
     flow_id: FlowId | None
     source: float
     granted: float
+    cap: float = field(init=False)
+    slowest: float = field(init=False)
+    second: float = field(init=False)
 
-    @property
-    def cap(self) -> float:
-        return min(self.flow, self.source, self.granted)
+    def __post_init__(self) -> None:
+        self.cap = min(self.flow, self.source, self.granted)
+        *_, self.second, self.slowest = [0.0, 0.0, *sorted(self.seconds.values())]
 
 
 def predict(network: Network, jobs: Sequence[PlacedJob]) -> list[tuple[float, str]]:
@@ -47,11 +53,11 @@ def predict(network: Network, jobs: Sequence[PlacedJob]) -> list[tuple[float, st
     (rate_bps / 8 / bytes) or its grant. Links need no sharing here: rates are granted.
     Complexity: O(tasks + flows x hops) and some rounds over the devices that several jobs share.
     """
-    loads = _link_loads(network, jobs)
+    granted_bps = _granted_bps(jobs)
     limits = [_limits(network, job) for job in jobs]
     rates, levels = _share(limits)
     return [
-        (rate, _bottleneck(network, job, limit, rate, levels, loads))
+        (rate, _bottleneck(network, job, limit, rate, levels, granted_bps))
         for job, limit, rate in zip(jobs, limits, rates, strict=True)
     ]
 
@@ -101,7 +107,7 @@ def _share(limits: Sequence[_Limits]) -> tuple[list[float], dict[DeviceId, float
         for device in limit.seconds:
             users.setdefault(device, []).append(job)
     levels = dict.fromkeys(sorted(users), 1.0)
-    shared = [device for device in levels if len(users[device]) > 1]
+    shared = _crowded(limits, users)
 
     def offer(job: int, without: DeviceId | None) -> float:
         limit = limits[job]
@@ -128,6 +134,22 @@ def _share(limits: Sequence[_Limits]) -> tuple[list[float], dict[DeviceId, float
     return scaled, levels
 
 
+def _crowded(limits: Sequence[_Limits], users: Mapping[DeviceId, Sequence[int]]) -> list[DeviceId]:
+    """Devices whose jobs want more than all their time while no other device is shared: only there may a level
+    fall below 1. In the order of their ids."""
+
+    def alone(job: int, without: DeviceId) -> float:
+        limit = limits[job]
+        slowest = limit.slowest if limit.seconds[without] < limit.slowest else limit.second
+        return min(limit.cap, 1 / slowest) if slowest > 0 else limit.cap
+
+    return [
+        device
+        for device, jobs in sorted(users.items())
+        if len(jobs) > 1 and _level([alone(job, device) * limits[job].seconds[device] for job in jobs]) < 1.0
+    ]
+
+
 def _level(needs: Sequence[float]) -> float:
     """The max-min level at which needs share one unit of time; 1 when all of them fit."""
     left, count = 1.0, len(needs)
@@ -139,16 +161,18 @@ def _level(needs: Sequence[float]) -> float:
     return 1.0
 
 
-def _link_loads(network: Network, jobs: Sequence[PlacedJob]) -> dict[tuple[DeviceId, DeviceId], float]:
-    """Granted part of each link's capacity, by its ends in sorted order."""
-    granted: dict[tuple[DeviceId, DeviceId], float] = {}
+def _granted_bps(jobs: Sequence[PlacedJob]) -> dict[tuple[DeviceId, DeviceId], float]:
+    """Granted bits/s of each link, by its ends in sorted order."""
+    by_route: dict[tuple[DeviceId, ...], float] = {}
     for _, _, routes, rates_bps, _ in jobs:
         for flow, route in routes.items():
-            for a, b in pairwise(route):
-                ends = (a, b) if a < b else (b, a)
-                granted[ends] = granted.get(ends, 0.0) + rates_bps.get(flow, 0.0)
-    links = {link.ends: link for link in network.links.values()}
-    return {ends: _part(links.get(ends), rate) for ends, rate in granted.items()}
+            by_route[route] = by_route.get(route, 0.0) + rates_bps.get(flow, 0.0)
+    granted: dict[tuple[DeviceId, DeviceId], float] = {}
+    for route, rate in by_route.items():
+        for a, b in pairwise(route):
+            ends = (a, b) if a < b else (b, a)
+            granted[ends] = granted.get(ends, 0.0) + rate
+    return granted
 
 
 def _part(link: Link | None, rate: float) -> float:
@@ -161,14 +185,14 @@ def _bottleneck(
     limit: _Limits,
     rate: float,
     levels: Mapping[DeviceId, float],
-    loads: Mapping[tuple[DeviceId, DeviceId], float],
+    granted_bps: Mapping[tuple[DeviceId, DeviceId], float],
 ) -> str:
     """The name of what binds: of devices, the one with least to spare; of a flow's links, the fullest."""
     bound = rate * (1 + TIE)
     device = min(limit.seconds, key=lambda d: (levels[d] / limit.seconds[d], d), default=None)
     if device is not None and levels[device] / limit.seconds[device] <= bound:
         return f"device {device}"
-    link = _fullest_link(network, job, limit.flow_id, loads) if limit.flow <= bound else None
+    link = _fullest_link(network, job, limit.flow_id, granted_bps) if limit.flow <= bound else None
     if link is not None and (limit.granted > bound or link[0] >= 1 - TIE):
         return f"link {link[1]}"
     if limit.source <= bound:
@@ -182,11 +206,12 @@ def _fullest_link(
     network: Network,
     job: PlacedJob,
     flow: FlowId | None,
-    loads: Mapping[tuple[DeviceId, DeviceId], float],
+    granted_bps: Mapping[tuple[DeviceId, DeviceId], float],
 ) -> tuple[float, str] | None:
     if flow is None:
         return None
     route = job[2][flow]
     ends = [(a, b) if a < b else (b, a) for a, b in pairwise(route)]
-    fullest = min(ends, key=lambda pair: (-loads[pair], pair))
-    return loads[fullest], "-".join(fullest)
+    loads = [(_part(network.links.get(link_id(*pair)), granted_bps[pair]), pair) for pair in ends]
+    load, fullest = min(loads, key=lambda known: (-known[0], known[1]))
+    return load, "-".join(fullest)

@@ -103,12 +103,14 @@ class Router:
     """Finds routes by hops, then by width (the least capacity on them), then by ids; remembers what it found.
 
     Links of no capacity are never used. capacity_bps: what is left of each link, the graph's own by default.
+    all_usable: whether every link has some.
     """
 
     def __init__(self, graph: Graph, capacity_bps: Floats | None = None) -> None:
         self.graph = graph
         self.capacity_bps = graph.capacity_bps if capacity_bps is None else capacity_bps
         self._width: list[float] = self.capacity_bps.tolist()
+        self.all_usable = bool((self.capacity_bps > 0).all())
         self._neighbours = tuple(
             tuple((device, link) for device, link in pairs if self._width[link] > 0)
             for pairs in graph.neighbours

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 import numpy as np
 from scipy import sparse
 
 from policies.flows.graph import Floats, Route
+
+TOLERANCE = 1e-12
 
 
 def incidence(routes: Sequence[Route], links: int) -> sparse.csr_array:
@@ -55,32 +57,53 @@ def max_min(routes: Sequence[Route], weights: Floats, capacity_bps: Floats) -> F
     """Weighted max-min filling: no flow's rate / weight can grow but at the expense of a smaller one.
 
     Source: Bertsekas and Gallager, Data Networks, sec. 6.5.2 (progressive filling). Flows of no weight or no
-    link get none. Flows of one route fill as one. The link that fills first comes first off a heap; what a link
-    has left for each only grows as others stop elsewhere, so it is reckoned anew when its turn comes.
-    O(crossings x log links), but for links that come up several times.
+    link get none. Flows of one route fill as one, and of links that the same flows cross only the tightest
+    counts. The link that fills first comes first off a heap; what a link has left for each only grows as others
+    stop elsewhere, so it is reckoned anew when its turn comes.
     """
-    bundles: dict[tuple[int, ...], float] = {}
-    for route, weight in zip(routes, weights.tolist(), strict=True):
-        if weight > 0 and route.links:
-            bundles[route.links] = bundles.get(route.links, 0.0) + weight
-    on_link: dict[int, list[tuple[int, ...]]] = {}
-    for links in bundles:
+    bundle_of: dict[tuple[int, ...], int] = {}
+    bundles = [
+        bundle_of.setdefault(route.links, len(bundle_of)) if weight > 0 and route.links else -1
+        for route, weight in zip(routes, weights.tolist(), strict=True)
+    ]
+    volumes = np.bincount(np.array(bundles, dtype=np.int64) + 1, weights, len(bundle_of) + 1)[1:].tolist()
+    crossing: dict[int, list[int]] = {}
+    for bundle, links in enumerate(bundle_of):
         for link in links:
-            on_link.setdefault(link, []).append(links)
-    capacity = capacity_bps.tolist()
-    heap = [(capacity[link] / sum(bundles[b] for b in on), link) for link, on in on_link.items()]
+            crossing.setdefault(link, []).append(bundle)
+    tightest: dict[tuple[int, ...], float] = {}
+    for link, on in crossing.items():
+        together, capacity = tuple(on), float(capacity_bps[link])
+        tightest[together] = min(capacity, tightest.get(together, capacity))
+    levels = _fill(volumes, tightest)
+    return np.array([levels[bundle] if bundle >= 0 else 0.0 for bundle in bundles]) * weights
+
+
+def _fill(volumes: Sequence[float], tightest: Mapping[tuple[int, ...], float]) -> list[float]:
+    """The level (rate / weight) of each bundle. tightest: capacity that some bundles share."""
+    groups, left = list(tightest), list(tightest.values())
+    rising = [sum(volumes[bundle] for bundle in group) for group in groups]
+    on = [list[int]() for _ in volumes]
+    for index, group in enumerate(groups):
+        for bundle in group:
+            on[bundle].append(index)
+    heap = [
+        (capacity / volume, index) for index, (capacity, volume) in enumerate(zip(left, rising, strict=True))
+    ]
     heapify(heap)
-    levels: dict[tuple[int, ...], float] = {}
+    levels = [-1.0] * len(volumes)
     while heap:
-        level, link = heappop(heap)
-        rising = [links for links in on_link[link] if links not in levels]
-        if not rising:
+        level, index = heappop(heap)
+        still = [bundle for bundle in groups[index] if levels[bundle] < 0]
+        if not still:
             continue
-        taken = sum(levels[links] * bundles[links] for links in on_link[link] if links in levels)
-        now = max(capacity[link] - taken, 0.0) / sum(bundles[links] for links in rising)
-        if now > level:
-            heappush(heap, (now, link))
-        else:
-            levels.update(dict.fromkeys(rising, now))
-    level_of = np.array([levels.get(route.links, 0.0) for route in routes], dtype=np.float64)
-    return np.where(weights > 0, level_of * weights, 0.0)
+        now = max(left[index], 0.0) / max(rising[index], max(volumes[bundle] for bundle in still))
+        if now > level * (1 + TOLERANCE):
+            heappush(heap, (now, index))
+            continue
+        for bundle in still:
+            levels[bundle] = min(now, level)
+            for group_index in on[bundle]:
+                left[group_index] -= volumes[bundle] * levels[bundle]
+                rising[group_index] -= volumes[bundle]
+    return levels

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from policies.flows.graph import Floats, Graph, Ints
-from policies.model import Network, Profile, Task, Workload
+from policies.model import FlowId, Network, Profile, Task, Workload
 
 ANYWHERE = -1
 
@@ -32,6 +32,7 @@ class Demand:
     producers: tuple[int, ...]
     consumers: tuple[int, ...]
     bits: tuple[float, ...]
+    flow_ids: tuple[FlowId, ...]
     inputs: tuple[tuple[int, ...], ...]
     problems: tuple[str, ...] = ()
 
@@ -136,6 +137,7 @@ def demand(workload: Workload, hardware: Hardware) -> Demand:
         producers=tuple(position[flow.producer] for flow in job.flows),
         consumers=consumers,
         bits=tuple(bits),
+        flow_ids=tuple(flow.id for flow in job.flows),
         inputs=tuple(tuple(flows) for flows in inputs),
         problems=tuple(problems),
     )

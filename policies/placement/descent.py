@@ -12,7 +12,7 @@ from policies.placement.potential import Candidate, Resources, increase, transfe
 
 SWEEPS = 3
 SEARCHES = 200
-"""Dijkstras after which no further move is tried: it must end soon."""
+"""Dijkstras after which no further move is tried, if the network's size allows so many: it must end soon."""
 GAIN = 1e-9
 TRIED = 2
 """Devices that a move tries besides where it is: prices tell flows apart, but not what they add up to."""
@@ -39,7 +39,7 @@ class Descent:
         self.resources = resources
         self.asked = asked
         self.power = power
-        self._searches = 0
+        self._searches = min(SEARCHES, resources.searches)
         together = start.usage.added_to(load)
         self.unit = float(together.max()) or 1.0
         self.load = together / self.unit
@@ -56,7 +56,7 @@ class Descent:
         ends = sorted(set(zip(self.asked.producers, self.asked.consumers, strict=True)))
         groups += [pair for pair in ends if pair[0] in free and pair[1] in free]
         for _ in range(SWEEPS):
-            moved = [self._searches < SEARCHES and self._move(group) for group in groups]
+            moved = [self._searches > 0 and self._move(group) for group in groups]
             if not any(moved):
                 break
         placement = tuple(self.placement)
@@ -154,7 +154,7 @@ class Descent:
         return price, roomy
 
     def _tree(self, source: int, link_prices: Floats) -> tuple[Floats, Ints]:
-        self._searches += 1
+        self._searches -= 1
         return self.resources.tree(source, link_prices)
 
     def _lead(self, flow: int) -> bool:

@@ -176,10 +176,10 @@ def place_anew(board: Board) -> None:
 
 def refine(board: Board) -> None:
     """Move single tasks and pairs of the worst-off jobs of this decision, where all together gain."""
-    if not board.jobs:
+    movable = [index for index, job in enumerate(board.jobs) if job.plan is None]
+    if not movable:
         return
     rates = board.rates()
-    movable = [index for index, job in enumerate(board.jobs) if job.plan is None]
     for index in sorted(movable, key=lambda index: (rates[index], index))[:REFINED]:
         job, others = board.jobs[index], board.load(index)
         start = board.candidate(index)
@@ -198,8 +198,12 @@ def reroute(board: Board) -> None:
         for index, job in enumerate(board.jobs)
         if job.plan is not None and any(route.links for route in job.routes)
     }
+    searches = board.resources.searches // 2
     for index in sorted(pressure, key=lambda index: (-pressure[index], index))[:REROUTES]:
         job = board.jobs[index]
+        searches -= sum(bool(route.links) for route in job.routes)
+        if searches < 0:
+            return
         load = _background(board.load(index), job.demand)
         found = route_by_potential(board.resources, job.demand, job.placement, load, POWERS[-1])
         if found is not None and found.routes != job.routes:
@@ -222,8 +226,8 @@ def grant(board: Board) -> None:
     rates = board.rates()
     routes = [route for job in board.jobs for route in job.routes]
     bits = [
-        float(rate) * size if np.isfinite(rate) and route.links else 0.0
-        for job, rate in zip(board.jobs, rates, strict=True)
+        rate * size if route.links and rate < float("inf") else 0.0
+        for job, rate in zip(board.jobs, rates.tolist(), strict=True)
         for size, route in zip(job.demand.bits, job.routes, strict=True)
     ]
     needed = np.array(bits, dtype=np.float64)

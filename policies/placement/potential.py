@@ -12,6 +12,9 @@ from scipy.sparse.csgraph import dijkstra
 from policies.flows.graph import LOCAL, Floats, Graph, Ints, Route
 from policies.placement.demand import ANYWHERE, Demand
 
+EFFORT = 360_000
+"""Arcs that the searches of one local improvement may look at: on large networks, where a search takes longer
+and a single move matters less to all jobs together, that means fewer of them."""
 HOP = 1e-15
 """A hop's own price, so that of routes that cost nothing the shortest is taken."""
 
@@ -74,6 +77,11 @@ class Resources:
     @property
     def count(self) -> int:
         return len(self.graph.devices) + len(self.graph.links)
+
+    @property
+    def searches(self) -> int:
+        """How many Dijkstras EFFORT allows."""
+        return EFFORT // max(len(self.arc_link), 1)
 
     def usage(self, asked: Demand, placement: Sequence[int], routes: Sequence[Route]) -> Use:
         """What one item takes."""

@@ -27,6 +27,10 @@ class Resumed:
     routes: tuple[Route, ...]
     rates_bps: Floats
 
+    def says(self, plan: Plan, routes: Sequence[Route]) -> bool:
+        """Whether these are the routes of this very plan."""
+        return self.plan is plan and self.routes == tuple(routes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -92,7 +96,7 @@ class Prepared:
         asked = self.demand(workload)
         devices = [self.graph.index.get(plan.placement[task.id]) for task in workload.job.tasks]
         placed = tuple(device for device in devices if device is not None)
-        routes = [self.graph.route(plan.routes.get(flow.id, ())) for flow in workload.job.flows]
+        routes = [self.graph.route(plan.routes.get(flow, ())) for flow in asked.flow_ids]
         led = tuple(route for route in routes if route is not None)
         if len(placed) < len(devices) or len(led) < len(routes) or asked.problems:
             return None
@@ -103,7 +107,7 @@ class Prepared:
     ) -> Resumed:
         """Keep in mind what a plan says."""
         asked = replace(asked)  # without the arrays over all devices, which it needs no longer
-        rates = [plan.rates_bps.get(flow.id, 0.0) for flow in asked.workload.job.flows]
+        rates = [plan.rates_bps.get(flow, 0.0) for flow in asked.flow_ids]
         resumed = Resumed(
             workload=asked.workload,
             plan=plan,

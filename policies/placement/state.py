@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from policies.placement.demand import Demand
 from policies.placement.prepared import Prepared
 from policies.placement.reasons import Refusal
 
+K = TypeVar("K")
+V = TypeVar("V")
 SAME = 1e-9
 """Plans whose numbers differ by less than this (relatively) are the same plan."""
 
@@ -134,6 +137,8 @@ class State:
 
     def strand_cut_off(self) -> None:
         """Set aside the running jobs of which a flow has no way left (its links have lost their capacity)."""
+        if self.router.all_usable:
+            return
         for job in tuple(self.jobs):
             cut = any(
                 not self.router.usable(route) and self.router.hops(flow.source)[flow.target] < 0
@@ -145,6 +150,8 @@ class State:
 
     def repair_routes(self) -> None:
         """Lead flows whose links have lost their capacity by the shortest route instead."""
+        if self.router.all_usable:
+            return
         for job in self.jobs:
             for position, (flow, route) in enumerate(zip(job.flows, job.routes, strict=True)):
                 if not self.router.usable(route):
@@ -191,16 +198,17 @@ class State:
         return Decision(plans=plans, infeasible=dict(self.infeasible))
 
     def _describe(self, job: Placed) -> PlacedJob:
-        work, names = job.demand.workload.job, self.graph.devices
-        placement = {task.id: names[device] for task, device in zip(work.tasks, job.placement, strict=True)}
-        routes = {
-            flow.id: self.graph.names(route) for flow, route in zip(work.flows, job.routes, strict=True)
-        }
+        work, names, flows = job.demand.workload.job, self.graph.devices, job.demand.flow_ids
         rates = {
-            flow.id: float(rate)
-            for flow, route, rate in zip(work.flows, job.routes, job.rates_bps, strict=True)
+            flow: rate
+            for flow, route, rate in zip(flows, job.routes, job.rates_bps.tolist(), strict=True)
             if route.links
         }
+        resumed = self.prepared.resumed.get(work.id)
+        if job.plan is not None and resumed is not None and resumed.says(job.plan, job.routes):
+            return job.demand.workload, job.plan.placement, job.plan.routes, rates, job.granted_per_s
+        placement = {task.id: names[device] for task, device in zip(work.tasks, job.placement, strict=True)}
+        routes = {flow: self.graph.names(route) for flow, route in zip(flows, job.routes, strict=True)}
         return job.demand.workload, placement, routes, rates, job.granted_per_s
 
 
@@ -211,9 +219,12 @@ def _same(old: Plan, new: Plan) -> bool:
     def same_rates(a: Mapping[FlowId, float], b: Mapping[FlowId, float]) -> bool:
         return a.keys() == b.keys() and all(close(a[flow], b[flow]) for flow in a)
 
+    def equal(a: Mapping[K, V], b: Mapping[K, V]) -> bool:
+        return a is b or dict(a) == dict(b)
+
     return (
-        dict(old.placement) == dict(new.placement)
-        and dict(old.routes) == dict(new.routes)
+        equal(old.placement, new.placement)
+        and equal(old.routes, new.routes)
         and same_rates(old.rates_bps, new.rates_bps)
         and close(old.throughput_per_s, new.throughput_per_s)
         and close(old.granted_per_s, new.granted_per_s)
