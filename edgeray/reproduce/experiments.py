@@ -72,7 +72,7 @@ def experiments(*, quick: bool = False) -> dict[str, Experiment]:
     devices = (10, 30) if quick else (10, 20, 30, 40, 50, 60, 70)
     jobs = (10, 50) if quick else (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
     mbps = (1, 10, 50) if quick else (1, 2, 3, 5, 10, 20, 30, 40, 50)
-    sizes = ((10, 1), (30, 1), (30, 10)) if quick else ((10, 1), (30, 1), (70, 1), (30, 10), (70, 10))
+    sizes = ((10, 1), (30, 10)) if quick else ((10, 1), (30, 1), (70, 1), (30, 10), (70, 10))
     made = (
         _by_devices("a", "Throughput against devices, 1 Mbps", "online", devices, 1),
         _by_devices("b", "Throughput against devices, 10 Mbps", "online", devices, 10),

@@ -119,10 +119,10 @@ def within(label: str, value: Estimate | None, least: float, most: float) -> lis
 
 
 def judge(checks: Sequence[Check], share: float) -> Verdict:
-    """Reproduced when so large a share of the points hold; refuted when half of them contradict; else neither."""
+    """Reproduced when so large a share of the points hold; refuted when more than half contradict; else neither."""
     if sum(check.holds for check in checks) >= share * len(checks) - 1e-9:
         return Verdict.REPRODUCED
-    if sum(check.contradicts for check in checks) >= AGAINST * len(checks):
+    if sum(check.contradicts for check in checks) > AGAINST * len(checks):
         return Verdict.REFUTED
     return Verdict.NOT_REPRODUCED
 

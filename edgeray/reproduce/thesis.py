@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeray.reproduce.experiments import Cell
-from edgeray.reproduce.rules import ALL, Check, Claim, Unit, counted, judge
+from edgeray.reproduce.rules import ALL, Check, Claim, Unit, Verdict, counted, judge
 from edgeray.reproduce.table import Table
 
 WHOLE = ("lr", "br")
@@ -22,13 +22,13 @@ def paper_claim(
     unit: Unit,
     checks: tuple[Check, ...],
     share: float,
-    **because: str,
+    otherwise: str = "",
 ) -> Claim | None:
-    """because: by verdict (reproduced, not_reproduced, refuted), what explains it beside the count."""
+    """otherwise: what explains it where the claim is not reproduced."""
     if not checks:
         return None
     verdict = judge(checks, share)
-    reason = because.get(verdict.name.lower(), "")
+    reason = "" if verdict is Verdict.REPRODUCED else otherwise
     return Claim(
         key=key,
         figure=figure,

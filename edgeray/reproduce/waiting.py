@@ -46,7 +46,7 @@ def short_waits_on_few_devices(table: Table) -> Claim | None:
         "ratio",
         checks,
         MOST,
-        not_reproduced="" if scarce else NOT_SCARCE,
+        otherwise="" if scarce else NOT_SCARCE,
     )
 
 
@@ -118,7 +118,7 @@ def whole_jobs_wait_when_many(table: Table) -> Claim | None:
         checks = without_contradiction(checks)
     said = "Above 50 jobs the waiting time of LR and BR increases significantly."
     rule, reason = "with the most jobs twice as long or longer", "" if scarce else NOT_SCARCE
-    return paper_claim("waits-whole-grow", "e", said, rule, "ratio", checks, ALL, not_reproduced=reason)
+    return paper_claim("waits-whole-grow", "e", said, rule, "ratio", checks, ALL, otherwise=reason)
 
 
 def split_jobs_wait_alike(table: Table) -> Claim | None:
