@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgeray.scheduler.views import JobView, ended_view
 from policies.model import JobId
 
 
@@ -41,3 +42,15 @@ class Journal:
             except ValueError:  # the line that was being written when the scheduler was killed
                 continue
         return rows
+
+
+def name_the_lost(journal: Journal, now_s: float) -> dict[JobId, JobView]:
+    """The jobs of earlier schedulers. Those that one had under way when it was killed have ended, by name."""
+    found = {}
+    for job, row in journal.last().items():
+        phase, detail = row["phase"], row["detail"]
+        if phase not in ("done", "stopped", "failed"):
+            phase, detail = "failed", f"the scheduler was killed while the job was {phase}"
+            journal.add(now_s, job, row["app"], row["policy"], phase, detail)
+        found[job] = ended_view(job, row, phase, detail)
+    return found

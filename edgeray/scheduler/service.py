@@ -35,12 +35,12 @@ from edgeray.scheduler.effects import (
     StopStage,
 )
 from edgeray.scheduler.fleet import Fleet
-from edgeray.scheduler.journal import Journal
+from edgeray.scheduler.journal import Journal, name_the_lost
 from edgeray.scheduler.nodes import NodeHandle
 from edgeray.scheduler.progress import Progress
 from edgeray.scheduler.state import SchedulerState
 from edgeray.scheduler.timed import TimedPolicy
-from edgeray.scheduler.views import DeviceView, JobView, ended_view, job_view
+from edgeray.scheduler.views import DeviceView, JobView, job_view
 from edgeray.telemetry.records import DeviceSample, as_json
 from policies.model import (
     DeviceId,
@@ -88,7 +88,7 @@ class SchedulerService:
         self._alarm = threading.Timer(0.0, self._ring)
         self._alarm_s: float | None = None
         self._profiler = FleetProfiler(profiles)
-        self._lost = self._name_the_lost()
+        self._lost = name_the_lost(journal, clock())
         self._count = len(journal.last())
 
     # Jobs
@@ -418,17 +418,6 @@ class SchedulerService:
                 f"  expected: one of {', '.join(sorted(self._network.devices))}\n"
                 "  remedy:   correct `device:` in the job file, or bring up the cluster it was written for"
             )
-
-    def _name_the_lost(self) -> dict[JobId, JobView]:
-        """Jobs that an earlier scheduler had under way when it was killed: they have ended, by name."""
-        lost = {}
-        for job, row in self._journal.last().items():
-            phase, detail = row["phase"], row["detail"]
-            if phase not in ("done", "stopped", "failed"):
-                phase, detail = "failed", f"the scheduler was killed while the job was {phase}"
-                self._journal.add(self._clock(), job, row["app"], row["policy"], phase, detail)
-            lost[job] = ended_view(job, row, phase, detail)
-        return lost
 
 
 def sink_tasks(workload: Workload) -> tuple[TaskId, ...]:
