@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from policies.linear import SolverError, minimise
 from policies.model import Network, Workload
 from policies.relaxation import relax
@@ -17,13 +19,15 @@ def throughput_bound(network: Network, workloads: Sequence[Workload]) -> float:
     of memory only what the spread parts hold counts. What the network holds already is not subtracted: give
     all jobs. It says nothing of latency, nor of headers and control traffic, which only lower what can be
     reached.
-    Complexity: some jobs x flows x links columns; seconds at 30 devices and 50 jobs (interior point).
+    Complexity: some jobs x flows x links columns (interior point), of which equal jobs, and equal tasks of a
+    job, count once (`relax`, merged): what one and the same application costs is little more than its cameras.
     Raises ValueError for a job that cannot run at all or that nothing bounds.
     """
     if not workloads:
         return 0.0
-    built = relax(network, workloads)
-    program = built.model.maximise(built.rates)
+    built = relax(network, workloads, merged=True)
+    jobs = np.array([float(group.jobs) for group in built.groups])
+    program = built.model.maximise(built.rates, jobs)
     try:
         optimum = minimise(program, interior=True)
     except SolverError:  # it could not settle: the simplex takes longer, but always ends

@@ -52,7 +52,8 @@ def solve_exactly(
     found = minimise(built.model.maximise(objective), gap=gap, time_limit_s=time_limit_s)
     names = built.graph.devices
     placements, routes = [], []
-    for job, (asked, devices, arcs) in enumerate(zip(built.jobs, chosen, used, strict=True)):
+    for job, (group, devices, arcs) in enumerate(zip(built.groups, chosen, used, strict=True)):
+        asked = group.asked
         where = [int(np.argmax(found.x[columns])) for columns in devices]
         tasks, flows = workloads[job].job.tasks, workloads[job].job.flows
         placements.append({task.id: names[device] for task, device in zip(tasks, where, strict=True)})
@@ -77,14 +78,14 @@ def _choose_devices(built: Relaxation, network: Network) -> list[list[Ints]]:
     model, devices = built.model, np.arange(len(built.graph.devices))
     chosen: list[list[Ints]] = []
     held: list[tuple[Ints, float]] = []
-    for asked, handled, most in zip(built.jobs, built.handled, built.most, strict=True):
+    for group, handled, most in zip(built.groups, built.handled, built.most, strict=True):
         chosen.append([])
         for task, columns in enumerate(handled):
             binary = model.variables(np.ones(len(devices)), integral=True)
             model.one(binary, np.ones(len(devices)), 1.0, 1.0)
             _only_if(model, columns, binary, float(most))
             chosen[-1].append(binary)
-            held.append((binary, float(asked.memory_bytes[task])))
+            held.append((binary, float(group.asked.memory_bytes[task])))
     memory = np.array([float(network.devices[device].memory_bytes) for device in built.graph.devices])
     model.constrain(
         np.tile(devices, len(held)),

@@ -10,12 +10,13 @@ import pytest
 
 from policies.bound import throughput_bound
 from policies.flows.graph import Graph, Router
-from policies.linear import SolverError
-from policies.model import Network, Snapshot, Workload
+from policies.linear import SolverError, minimise
+from policies.model import Flow, JobId, Network, Snapshot, TaskId, Workload
 from policies.placement.demand import ANYWHERE, Hardware, demand
 from policies.placement.exact import solve_exactly
 from policies.placement.potential import Resources
 from policies.registry import POLICIES, load_policy
+from policies.relaxation import relax
 from tests.policies.generate import small_job, small_network
 
 
@@ -80,6 +81,41 @@ def test_several_jobs_no_policy_beats_the_exact_program_nor_that_the_bound(seed:
         if len(rates) == len(workloads):
             assert min(rates) <= least.bound * (1 + 1e-5)
             assert np.log(rates).sum() <= fair.bound + 1e-5
+
+
+def fanned_out(rng: np.random.Generator, network: Network, name: str) -> Workload:
+    """A camera, a task, three equal tasks beside one that is not, and a task that gathers."""
+    job = small_job(rng, network, name, 2).job
+    camera, first, last = job.tasks
+    middle = [
+        replace(first, id=TaskId(f"m{i}"), work_flop=float(1 + (i == 3)), memory_bytes=0.5) for i in range(4)
+    ]
+    flows = [Flow(producer=camera.id, consumer=first.id, size_bytes=4.0)]
+    flows += [Flow(producer=first.id, consumer=task.id, size_bytes=2.0) for task in middle]
+    flows += [Flow(producer=task.id, consumer=last.id, size_bytes=1.0) for task in middle]
+    return Workload(
+        job=replace(job, tasks=(camera, first, *middle, last), flows=tuple(flows), items_per_s=9.0)
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_jobs_and_tasks_as_one_leave_the_bound_as_it_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = small_network(rng)
+    kinds = [fanned_out(rng, network, "fan"), small_job(rng, network, "j", 3)]
+    workloads = [
+        Workload(job=replace(kinds[i].job, id=JobId(f"job{n}"))) for n, i in enumerate((0, 1, 0, 0, 1))
+    ]
+    plain, merged = relax(network, workloads), relax(network, workloads, merged=True)
+    assert [group.jobs for group in plain.groups] == [1] * 5
+    assert [group.jobs for group in merged.groups] == [3, 2]
+    assert merged.groups[0].tasks == (1, 1, 3, 1, 1)
+    assert merged.groups[0].flows == (1, 3, 1, 3, 1)
+    expected = -minimise(plain.model.maximise(plain.rates)).objective
+    assert -minimise(merged.model.maximise(merged.rates, np.array([3.0, 2.0]))).objective == pytest.approx(
+        expected, rel=1e-6
+    )
+    assert throughput_bound(network, workloads) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_job_that_nothing_bounds_is_refused() -> None:
