@@ -101,6 +101,9 @@ def network(
             "are known. Default: pi=4,nano=2,nx=2,server-1=1,server-2=1 (Zhang 2024, table 3.1)."
         ),
     ] = None,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Draw each device's type by itself, with the shares as odds.")
+    ] = False,
     memory: Annotated[str | None, typer.Option(help="Memory of every device, whatever its type.")] = None,
     name: Name = None,
     seed: Seed = 0,
@@ -108,8 +111,8 @@ def network(
 ) -> None:
     """A connected network, as a cluster file. Its first device is the head.
 
-    Devices are shared out to the types of the mix in its order, then shuffled. Capacities are normally distributed,
-    cut off below a fifth of the mean.
+    Without --draw, devices are shared out to the types of the mix in its order, then shuffled. Capacities are normally
+    distributed, cut off below a fifth of the mean.
     """
     import numpy as np
 
@@ -134,6 +137,7 @@ def network(
         deviation=deviation,
         mix=kinds,
         shape=shape,
+        drawn=draw,
     )
     made = replace(made, links={id: rounded(link) for id, link in made.links.items()})
     called = name_of(name, out, "network")

@@ -180,8 +180,11 @@ def command_of(context: typer.Context, name: str) -> str:
     words = ["edgeray", "generate", context.command.name or ""]
     for parameter in context.command.params:
         value: Any = given.get(parameter.name or "")
-        if value is not None and parameter.name not in ("out", "help"):
-            words += [max(parameter.opts, key=len), str(value)]
+        if value is None or value is False or parameter.name in ("out", "help"):
+            continue
+        words.append(max(parameter.opts, key=len))
+        if value is not True:  # a flag says all by its name
+            words.append(str(value))
     return shlex.join(words)
 
 

@@ -33,9 +33,11 @@ MIX: Mapping[str, Kind] = {
 }
 
 
-def thesis_network(rng: np.random.Generator, count: int, mean_bps: float, degree: float = 3.0) -> Network:
+def thesis_network(
+    rng: np.random.Generator, count: int, mean_bps: float, degree: float = 3.0, *, drawn: bool = False
+) -> Network:
     """Zhang 2024, sec. 3.6.1: mean degree 3, the device mix of table 3.1, capacities of 30 % deviation."""
-    return random_network(rng, count, mean_bps, degree=degree)
+    return random_network(rng, count, mean_bps, degree=degree, drawn=drawn)
 
 
 def random_network(
@@ -47,15 +49,18 @@ def random_network(
     deviation: float = 0.3,
     mix: Mapping[str, Kind] = MIX,
     shape: Shape = "random",
+    drawn: bool = False,
 ) -> Network:
-    """A connected network of count devices, shared out to the kinds of the mix and then shuffled.
+    """A connected network of count devices.
 
+    Devices are shared out to the kinds of the mix and then shuffled; or drawn: each by itself, with the shares as odds.
     degree: mean number of links of a device, of the shape "random" only: a random tree and further random links.
     Capacities are normal with the relative deviation given, cut off below a fifth of the mean.
     """
     kinds = [kind for kind, (share, _, _) in mix.items() for _ in range(share)]
-    chosen = [kinds[i % len(kinds)] for i in range(count)]
-    rng.shuffle(chosen)
+    chosen = [kinds[int(rng.integers(len(kinds))) if drawn else i % len(kinds)] for i in range(count)]
+    if not drawn:
+        rng.shuffle(chosen)
     devices = [
         Device(
             id=DeviceId(f"d{i:04d}"),

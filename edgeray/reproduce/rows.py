@@ -129,9 +129,9 @@ def _throughput(rates: Floats) -> dict[str, float]:
 
 
 def instance(cell: Cell, seed: int) -> tuple[Network, list[Workload]]:
-    """The network and the jobs: those of the planning benchmark for the same seed."""
+    """The network, each device of a type drawn from the mix, and the jobs."""
     rng = np.random.default_rng(seed)
-    network = thesis_network(rng, cell.devices, cell.mean_bps)
+    network = thesis_network(rng, cell.devices, cell.mean_bps, drawn=True)
     return network, attributes_jobs(rng, network, cell.jobs)
 
 

@@ -56,6 +56,16 @@ def test_capacities_have_the_mean_and_the_deviation_asked_for() -> None:
     assert {link.capacity_bps for link in equal.links.values()} == {5e6}
 
 
+def test_types_may_be_drawn_with_the_shares_as_odds() -> None:
+    drawn = [
+        [device.type for device in thesis_network(rng(seed), 10, 1e7, drawn=True).devices.values()]
+        for seed in range(200)
+    ]
+    assert len({types.count("pi") for types in drawn}) > 3
+    parts = {kind: np.mean([types.count(kind) for types in drawn]) for kind in MIX}
+    assert parts == pytest.approx({kind: share for kind, (share, _, _) in MIX.items()}, abs=0.4)
+
+
 def test_devices_are_shared_out_as_the_mix_says() -> None:
     network = thesis_network(rng(), 50, 1e7)
     for kind, (share, speed, memory) in MIX.items():
