@@ -31,7 +31,7 @@ def load_app(path: str | Path) -> App:
     that can be planned, not run); any other is YAML. Raises SpecError (file:line, what was found, what was
     expected, the remedy).
     """
-    file = _job_file(Path(path))
+    file = find_job_file(Path(path))
     if (reader := _READERS.get(file.suffix.lower())) is not None:
         return reader(file)
     document = read_yaml(file, expected=_EXPECTED)
@@ -48,7 +48,8 @@ def load_app(path: str | Path) -> App:
     return _app(document, form, name, order, folder)
 
 
-def _job_file(path: Path) -> Path:
+def find_job_file(path: Path) -> Path:
+    """The file itself, or job.yaml in a folder. Raises SpecError when the folder has none."""
     try:
         is_folder = path.is_dir()
     except (OSError, ValueError):

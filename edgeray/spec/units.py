@@ -103,6 +103,12 @@ BYTES = Quantity(
     },
     maximum=1e18,
 )
+BITS = Quantity(
+    name="bits",
+    example="40Mbit",
+    units={"bit": 1, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9, "Tbit": 1e12},
+    maximum=1e19,
+)
 BITS_PER_S = Quantity(
     name="bits per second",
     example="10Mbps",

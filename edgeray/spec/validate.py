@@ -1,6 +1,6 @@
 """Checks a document against its form; the first mistake in the file becomes a SpecError."""
 
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeGuard, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -67,10 +67,19 @@ def _translate(document: Document, form: type[BaseModel], mistake: ErrorDetails)
 
 
 def _keys(form: type[BaseModel], path: tuple[str, ...]) -> list[str]:
-    if path:
-        # The form of what a mapping or a list holds: TaskForm of dict[Id, TaskForm].
-        form = get_args(form.model_fields[path[0]].annotation)[-1]
+    for part in path:
+        # Other parts are names in a mapping, or numbers in a list, of the form found before.
+        annotation = form.model_fields[part].annotation if part in form.model_fields else None
+        held = [each for each in (annotation, *get_args(annotation)) if _is_form(each)]
+        form = held[0] if held else form
     return list(form.model_fields)
+
+
+def _is_form(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    # Python 3.10 takes dict[str, X] for a class.
+    return (
+        get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    )
 
 
 def _where(path: tuple[str, ...]) -> str:

@@ -80,6 +80,13 @@ class SplitInstance:
         seconds[sending] += bits[sending] / rates_bps[sending]
         return float(seconds.max())
 
+    def predicted_s(self, cuts: Ints, rates_bps: Floats) -> float:
+        """`round_s`, or what the server computes for all devices, if that is longer and known."""
+        server_s = 0.0
+        if self.parts is not None:
+            server_s = float(self.parts.server_s[np.arange(len(cuts)), cuts].sum()) / self.parts.servers
+        return max(self.round_s(cuts, rates_bps), server_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitPlan:

@@ -92,5 +92,5 @@ def _plan(policy: str, instance: SplitInstance, cuts: Ints, rates_bps: Floats) -
         policy=policy,
         cuts=tuple(cuts.tolist()),
         rates_bps=tuple(rates_bps.tolist()),
-        round_s=instance.round_s(cuts, rates_bps),
+        round_s=instance.predicted_s(cuts, rates_bps),
     )
