@@ -14,7 +14,7 @@ from policies.placement.potential import Candidate, Use
 from policies.placement.rates import ROUNDS, fair_worth, floored_sum, proportional_fair
 from policies.placement.state import Placed, State
 
-QUICK_ROUNDS = 12
+QUICK_ROUNDS = 20
 """Rounds that do for comparing two candidates, from the prices of the last comparison on."""
 
 

@@ -24,10 +24,10 @@ BACKGROUND = 0.1
 """Load that every resource is taken to have besides, as part of the largest: an idle one is not quite free."""
 RESERVE = 0.2
 """Part of the memory of devices other than the job's cameras that is left to later jobs while that works."""
-SWEEPS = 4
+SWEEPS = 8
 LEAST = 1e-9
 """Items/s that stand for none, where rates are compared."""
-REFINED = 8
+REFINED = 16
 REROUTES = 8
 """Most jobs of one decision that are refined, and most running ones that are rerouted: it must end soon."""
 BETTER = 1e-6
