@@ -2,6 +2,9 @@
 
 Three topologies, each with another thing that binds. Real work and real bytes; the simulator knows the profile that
 the testbed's devices were measured with, and nothing of what they then did.
+
+A task takes a fixed CPU time and not a fixed number of operations: how long those take on a
+shared machine changes by a tenth and more from one minute (the profile's) to the next (the run's).
 """
 
 from __future__ import annotations
@@ -56,18 +59,32 @@ links:
 """
 
 
+BURN = """
+import time
+
+import tasks
+
+
+def burn(*inputs, cpu_s, output_bytes):
+    until_s = time.thread_time() + cpu_s
+    while time.thread_time() < until_s:
+        sum(range(500))
+    return {"number": (number := tasks.check(inputs)), "payload": tasks.payload(number, output_bytes)}
+"""
+
+
 def pipeline(name: str, source: str, sent_bytes: int, *steps: tuple[str, float, int]) -> str:
-    """A job file: a source that never ends, then steps of (device, FLOP, bytes), one after the other."""
+    """A job file: a source that never ends, then steps of (device, CPU seconds, bytes), one after the other."""
     rows = [
         f"kind: dataflow\nname: {name}\ntasks:",
         f"  source: {{device: {source}, overflow: block, memory: 30MB, run: 'tasks:source', "
         f"args: {{items: 1000000, output_bytes: {sent_bytes}}}}}",
     ]
     before = "source"
-    for number, (device, flop, output_bytes) in enumerate(steps, 1):
+    for number, (device, cpu_s, output_bytes) in enumerate(steps, 1):
         rows.append(
-            f"  t{number}: {{device: {device}, inputs: [{before}], memory: 30MB, run: 'tasks:work', "
-            f"args: {{flop: {flop:.1e}, output_bytes: {output_bytes}}}}}"
+            f"  t{number}: {{device: {device}, inputs: [{before}], memory: 30MB, run: 'burn:burn', "
+            f"args: {{cpu_s: {cpu_s}, output_bytes: {output_bytes}}}}}"
         )
         before = f"t{number}"
     return "\n".join(rows)
@@ -86,17 +103,17 @@ CASES = {
     "compute": Case(
         ROW,
         "device e1",
-        (pipeline("work", "e2", 20_000, ("e1", 1.5e8, 5_000), ("e1", 1.5e8, 5_000), ("e2", 2e7, 1_000)),),
+        (pipeline("work", "e2", 20_000, ("e1", 0.03, 5_000), ("e1", 0.03, 5_000), ("e2", 0.002, 1_000)),),
     ),
     "one link": Case(
-        CHAIN, "link e1-e2", (pipeline("send", "e1", 60_000, ("e3", 3e7, 5_000), ("e2", 1e7, 1_000)),)
+        CHAIN, "link e1-e2", (pipeline("send", "e1", 60_000, ("e3", 0.003, 5_000), ("e2", 0.001, 1_000)),)
     ),
     "two flows on one link": Case(
         STAR,
         "link hub-s",
         (
-            pipeline("left", "c1", 60_000, ("s", 1e7, 1_000)),
-            pipeline("right", "c2", 30_000, ("s", 1e7, 1_000)),
+            pipeline("left", "c1", 60_000, ("s", 0.001, 1_000)),
+            pipeline("right", "c2", 30_000, ("s", 0.001, 1_000)),
         ),
     ),
 }
@@ -108,6 +125,7 @@ def test_the_simulator_tells_what_the_testbed_does(what: str, tmp_path: Path) ->
     app = tmp_path / "app"
     app.mkdir()
     shutil.copy(REPO / "apps" / "synthetic" / "tasks.py", app)
+    (app / "burn.py").write_text(BURN)
     files = []
     for number, job in enumerate(case.jobs):
         files.append(app / f"{number}.yaml")
