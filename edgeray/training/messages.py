@@ -1,0 +1,81 @@
+"""What a worker and the server say to each other.
+
+    server: round     RoundStart: train these layers from these weights
+    client: labels    Tensor: all its labels, before its first batch, if labels are sent once
+            forward   Forward: a batch went through the client's layers
+    server: backward  Backward: the gradients for it
+    client: progress  None: one more batch is done, where the client has the whole model
+            finished  Finished: the round's weights
+    server: end       the trained weights of the client's layers
+
+The weights that come out of a round go down with the next "round", or with "end".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from edgeray.training.compress import Quantized
+from edgeray.training.optimizers import OptimizerState
+from edgeray.training.settings import Settings
+
+
+class Split(Protocol):
+    """A model cut in two; tail None: the head is the whole model. head(x) is a tuple of tensors, tail(*tensors) are
+    the logits. Both name their weights as the whole model does, are in training mode and never write into
+    their inputs."""
+
+    @property
+    def head(self) -> nn.Module: ...
+
+    @property
+    def tail(self) -> nn.Module | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundStart:
+    """weights: of the layers up to the cut. optimizer: its state for them; None: start afresh, or go on with what
+    the client has from the round before."""
+
+    number: int
+    cut: int
+    settings: Settings
+    weights: Mapping[str, Tensor]
+    optimizer: OptimizerState | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """differentiable: which activations want a gradient. draws: the state of the generator, if the client's layers
+    drew from it."""
+
+    epoch: int
+    batch: int
+    activations: tuple[Tensor | Quantized, ...]
+    differentiable: tuple[bool, ...]
+    labels: Tensor | None
+    draws: Tensor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backward:
+    """Gradients by activation; None: it has none."""
+
+    gradients: tuple[Tensor | Quantized | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """samples: of the client's data, each once. loss_sum: over all samples of all epochs, where the client has the
+    whole model. compute_s and waiting_s: of the client in this round; it waits for transfers and the server."""
+
+    weights: Mapping[str, Tensor]
+    optimizer: OptimizerState | None
+    samples: int
+    loss_sum: float
+    compute_s: float
+    waiting_s: float

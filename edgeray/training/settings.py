@@ -1,0 +1,24 @@
+"""How a model is trained: what the server tells the clients, and what must not change when a run resumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeray.training.compress import Compression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """epochs: local ones in a round. keep_optimizer: momentum and the like live on from round to round for each
+    client, and its part goes up with the weights; else each round starts afresh, as FedAvg does. labels_once: a
+    client sends all its labels when it joins instead of each batch's with the activations."""
+
+    optimizer: str = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    epochs: int = 1
+    seed: int = 0
+    keep_optimizer: bool = False
+    labels_once: bool = False
+    compress: Compression | None = None

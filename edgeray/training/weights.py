@@ -1,0 +1,34 @@
+"""Weights and buffers in and out of modules, by their names in the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from edgeray.errors import FlowError
+
+
+def weights_of(modules: Iterable[nn.Module]) -> dict[str, Tensor]:
+    """A copy of the modules' weights and buffers."""
+    return {name: value.detach().clone() for module in modules for name, value in module.state_dict().items()}
+
+
+def load_weights(modules: Iterable[nn.Module], weights: Mapping[str, Tensor]) -> None:
+    """Set the modules' weights; weights may name more than theirs. Raises FlowError when one is missing or of
+    another shape."""
+    for module in modules:
+        own = module.state_dict()
+        wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
+        if wrong:
+            raise FlowError(f"weights are missing or of another shape than the model's: {', '.join(wrong)}")
+        module.load_state_dict({name: weights[name] for name in own})
+
+
+def part_of(weights: Mapping[str, Tensor], modules: Iterable[nn.Module]) -> dict[str, Tensor]:
+    """Those of the weights that the modules have."""
+    return {name: weights[name] for module in modules for name in module.state_dict()}
+
+
+def tensor_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

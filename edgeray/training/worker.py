@@ -1,0 +1,183 @@
+"""The client's side of Algorithm 5: the layers up to the cut, on the client's own data.
+
+Source: Zhang 2024, thesis, ch. 4, Alg. 5. A client that has the whole model trains by itself: federated averaging.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from edgeray.errors import FlowError
+from edgeray.training.channel import Channel
+from edgeray.training.compress import compressed, restored
+from edgeray.training.draws import Draws, batch_seed
+from edgeray.training.messages import Backward, Finished, Forward, RoundStart, Split
+from edgeray.training.optimizers import Optimizer
+from edgeray.training.weights import load_weights, weights_of
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""The mean loss of a batch from its logits and labels."""
+
+
+class TrainingData(Protocol):
+    """A client's own data. samples: how many. labels: of all of them, in the order that batches are drawn from."""
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    def batches(self, round_number: int, epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
+        """Inputs and labels, batch by batch, in an order that depends on nothing but the arguments."""
+        ...
+
+
+class Worker:
+    """A client. cut_model: the model cut at an index; only its head is used.
+
+    It keeps nothing that the server could not give it again: a worker that was killed is replaced by a new one.
+    """
+
+    def __init__(
+        self,
+        client: str,
+        data: TrainingData,
+        cut_model: Callable[[int], Split],
+        channel: Channel,
+        *,
+        loss: Loss,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.client = client
+        self._data = data
+        self._cut_model = cut_model
+        self._channel = channel
+        self._loss = loss
+        self._clock = clock
+        self._cut: int | None = None
+        self._head: nn.Module = nn.Identity()
+        self._whole = False
+        self._optimizer: Optimizer | None = None
+        self._told_labels = False
+        self._compute_s = 0.0
+        self._waiting_s = 0.0
+        self._loss_sum = 0.0
+
+    def run(self) -> None:
+        """Train until the server says that it is over; the head then has the trained weights.
+
+        Raises FlowError when the server is gone or says something else than is due.
+        """
+        try:
+            while True:
+                kind, value = self._channel.receive(None)
+                if kind == "round":
+                    self._train(value)
+                elif kind == "end":
+                    load_weights([self._head], value)
+                    return
+                else:
+                    raise FlowError(f"the server said {kind!r}, expected a round or the end")
+        finally:
+            self._channel.close()
+
+    @property
+    def head(self) -> nn.Module:
+        """The layers up to the cut of the last round."""
+        return self._head
+
+    def _train(self, start: RoundStart) -> None:
+        self._compute_s = self._waiting_s = self._loss_sum = 0.0
+        optimizer = self._prepare(start)
+        if start.settings.labels_once and not self._whole and not self._told_labels:
+            self._channel.send("labels", self._data.labels)
+            self._told_labels = True
+        for epoch in range(start.settings.epochs):
+            for batch, (inputs, labels) in enumerate(self._data.batches(start.number, epoch)):
+                optimizer.clear_gradients()
+                if self._whole:
+                    self._whole_batch(start, epoch, batch, inputs, labels)
+                else:
+                    self._split_batch(start, epoch, batch, inputs, labels)
+                began_s = self._clock()
+                optimizer.step()
+                self._compute_s += self._clock() - began_s
+                if self._whole:
+                    self._channel.send("progress", None)
+        self._finish(start, optimizer)
+
+    def _prepare(self, start: RoundStart) -> Optimizer:
+        if start.cut != self._cut:
+            split = self._cut_model(start.cut)
+            self._cut, self._head, self._whole = start.cut, split.head, split.tail is None
+            self._optimizer = None
+        load_weights([self._head], start.weights)
+        if self._optimizer is None or start.optimizer is not None or not start.settings.keep_optimizer:
+            self._optimizer = Optimizer([self._head], start.settings, start.optimizer)
+        return self._optimizer
+
+    def _forward(
+        self, start: RoundStart, epoch: int, batch: int, inputs: Tensor
+    ) -> tuple[tuple[Tensor, ...], Draws]:
+        draws = Draws(batch_seed(start.settings.seed, start.number, epoch, self.client, batch))
+        with draws.drawing():
+            began_s = self._clock()
+            outputs = self._head(inputs)
+            self._compute_s += self._clock() - began_s
+        return outputs if isinstance(outputs, tuple) else (outputs,), draws
+
+    def _whole_batch(self, start: RoundStart, epoch: int, batch: int, inputs: Tensor, labels: Tensor) -> None:
+        (logits,), _ = self._forward(start, epoch, batch, inputs)
+        began_s = self._clock()
+        loss = self._loss(logits, labels)
+        loss.backward()
+        self._loss_sum += float(loss) * len(labels)
+        self._compute_s += self._clock() - began_s
+
+    def _split_batch(self, start: RoundStart, epoch: int, batch: int, inputs: Tensor, labels: Tensor) -> None:
+        outputs, draws = self._forward(start, epoch, batch, inputs)
+        how = start.settings.compress
+        message = Forward(
+            epoch=epoch,
+            batch=batch,
+            activations=tuple(compressed(output.detach(), how) for output in outputs),
+            differentiable=tuple(output.requires_grad for output in outputs),
+            labels=None if start.settings.labels_once else labels,
+            draws=draws.state if draws.drawn else None,
+        )
+        began_s = self._clock()
+        self._channel.send("forward", message)
+        gradients = self._gradients()
+        self._waiting_s += self._clock() - began_s
+        began_s = self._clock()
+        pairs = [
+            (output, restored(gradient))
+            for output, gradient in zip(outputs, gradients, strict=True)
+            if gradient is not None
+        ]
+        if pairs:
+            torch.autograd.backward([output for output, _ in pairs], [gradient for _, gradient in pairs])
+        self._compute_s += self._clock() - began_s
+
+    def _gradients(self) -> Any:
+        kind, value = self._channel.receive(None)
+        if kind != "backward" or not isinstance(value, Backward):
+            raise FlowError(f"the server said {kind!r}, expected gradients")
+        return value.gradients
+
+    def _finish(self, start: RoundStart, optimizer: Optimizer) -> None:
+        finished = Finished(
+            weights=weights_of([self._head]),
+            optimizer=optimizer.state() if start.settings.keep_optimizer else None,
+            samples=self._data.samples,
+            loss_sum=self._loss_sum,
+            compute_s=self._compute_s,
+            waiting_s=self._waiting_s,
+        )
+        self._channel.send("finished", finished)
