@@ -3,7 +3,8 @@
 EdgeRayError                 exit code 1: something failed while it ran
 ├── BadInputError            exit code 2: a file, an option or a name that the user gave
 │   ├── SpecError            ... in a job or cluster file; carries file:line
-│   └── MissingAssetError    ... a video, weight or data set is not there; names the command that gets it
+│   ├── MissingAssetError    ... a video, weight or data set is not there; names the command that gets it
+│   └── CannotCutError       ... a model that cannot be trained in two parts; says why
 ├── ClusterError             the cluster cannot be reached, or lacks what is asked
 │   └── TestbedError         namespaces, cgroups or raylets of the testbed
 ├── NetworkApplyError        the kernel refused a qdisc, class, filter, rule or route
@@ -36,6 +37,10 @@ class SpecError(BadInputError):
 
 
 class MissingAssetError(BadInputError):
+    pass
+
+
+class CannotCutError(BadInputError):
     pass
 
 
