@@ -12,6 +12,7 @@ from rich.table import Table
 from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stdout
 from edgeray.cli.gantt import gantt
 from edgeray.cli.jobs import Json, PolicyName
+from edgeray.cli.plan_split import plan_split
 
 MOST_ROWS = 30
 """Of a timetable; of a longer one the first and the last are shown."""
@@ -34,13 +35,18 @@ def plan(
     """Decide where tasks run, which way flows go and how fast, without running anything.
 
     Of one-shot jobs (mode: once) it decides when each task and each transfer begins, too. Exits with 1 when a
-    job cannot be placed.
+    job cannot be placed. Of split training (kind: split-training) it decides each device's cut and rate; what a job
+    declares needs no cluster file.
     """
     from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
     from edgeray.spec import load_app, load_cluster
+    from edgeray.spec.split_training import is_split_training
     from edgeray.testbed import require_current
 
+    if any(is_split_training(path) for path in job_files):
+        plan_split(job_files, policy, as_json)
+        return
     loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
     apps = [load_app(path) for path in job_files]
     chosen = chosen_policy(policy, mode_of_all(apps))
