@@ -53,6 +53,7 @@ class SchedulerState:
         self._rules = RuleBook()
         self._lanes = Lanes()
         self._owed: list[Effect] = []
+        self._arrived = False
         self._reconsider = False
         self._handlers: Mapping[type[ev.Event], Handler] = {
             ev.JobSubmitted: self._job_submitted,
@@ -94,7 +95,7 @@ class SchedulerState:
         come with the next event.
         """
         self._owed += self._handlers[type(event)](event)
-        if self._reconsider:
+        if self._arrived or self._reconsider:
             self._schedule(event.at_s)
         self._owed += self._rules.changes(self.devices)
         self._owed += [self._start_transfer(*transfer) for transfer in self._lanes.grants(event.at_s)]
@@ -116,12 +117,14 @@ class SchedulerState:
             lease_s=event.lease_s,
             heard_s=event.at_s,
         )
+        governing = self._policies.get(record.mode)
+        self._reconsider = self._reconsider or governing is None or governing.name != policy.name
         self._policies[record.mode] = policy
         self._roster.add(record)
         changed = _changed(record, f"submitted with policy {event.policy}")
         if event.needs_profile:
             return [changed, ProfileJob(job=event.job)]
-        self._reconsider = True
+        self._arrived = True
         return [changed]
 
     def _job_profiled(self, event: ev.JobProfiled) -> list[Effect]:
@@ -130,7 +133,7 @@ class SchedulerState:
             return []
         record.workload = replace(record.workload, profile=event.profile)
         self._roster.enter(record, Phase.WAITING)
-        self._reconsider = True
+        self._arrived = True
         return [_changed(record, "profiled")]
 
     def _profile_failed(self, event: ev.ProfileFailed) -> list[Effect]:
@@ -265,13 +268,19 @@ class SchedulerState:
     # Decisions
 
     def _schedule(self, at_s: float) -> None:
-        """Ask the governing policies about what waits and what runs, and act on their answers."""
+        """Ask the governing policies about what waits and what runs, and act on their answers.
+
+        Where nothing but an arrival has happened, what was refused before is not asked about again: it would be refused
+        again, and a long queue would be planned anew with each arrival.
+        """
         for mode in MODES:
             self._owed += self._decide(mode, at_s)
-        self._reconsider = False
+        self._arrived = self._reconsider = False
 
     def _decide(self, mode: Mode, at_s: float) -> list[Effect]:
         policy, waiting, placed = self._policies.get(mode), self._roster.waiting(mode), self._roster.placed
+        if not self._reconsider:
+            waiting = [record for record in waiting if not record.reasons]
         adjustable = mode == "stream" and any(record.mode == mode for record in placed)
         if policy is None or not (waiting or adjustable):
             return []

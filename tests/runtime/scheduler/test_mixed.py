@@ -177,6 +177,16 @@ def test_a_one_shot_job_that_waits_is_tried_again_when_something_ends() -> None:
     assert cluster.phase("w") == "running"
 
 
+def test_an_arrival_does_not_bring_up_again_what_was_refused() -> None:
+    cluster = Cluster()
+    for name in ("s", "j", "k", "w"):
+        cluster.submit(name, "stream" if name == "s" else "once")
+    cluster.submit("x")
+    assert seen(cluster, "rote-once")[1] == ("x",)
+    cluster.handle(ev.LinkChanged(at_s=3, link=L12, capacity_bps=9))
+    assert seen(cluster, "rote-once")[1] == ("w", "x"), "now things are different"
+
+
 def test_what_an_idle_complete_cluster_cannot_hold_fails_by_name() -> None:
     small = replace(NETWORK, devices={d: replace(NETWORK.devices[d], memory_bytes=20) for d in DEVICES})
     cluster = Cluster(small)
