@@ -119,7 +119,7 @@ class Tables:
             ) from None
 
     def _not_by_cut(self, path: KeyPath, value: Any) -> Exception:
-        many = f"{len(value)} cuts" if isinstance(value, list) else kind_of(value)
+        many = _counted(len(value), "cut") if isinstance(value, list) else kind_of(value)
         wanted = (
             f"{self.cuts} numbers, one for each cut" if self.cuts else "a list of numbers, one for each cut"
         )
@@ -134,7 +134,7 @@ class Tables:
         if count != len(self.devices):
             raise self.document.error(
                 path,
-                f"{_where(path)} has {count} entries, and there are {len(self.devices)} devices",
+                f"{_where(path)} has {_counted(count, 'number')} for {_counted(len(self.devices), 'device')}",
                 expected=f"one for each of {listed(self.devices)}",
                 remedy="add what is missing, or remove what is too much",
             )
@@ -148,6 +148,10 @@ class Tables:
                     expected=f"one of {listed(self.devices)}",
                     remedy=remedy_for_name(name, self.devices, "remove it"),
                 )
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _where(path: KeyPath) -> str:

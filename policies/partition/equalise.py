@@ -9,7 +9,7 @@ import numpy as np
 from policies.partition.instance import Bools, Floats, Ints, SplitInstance, in_bps, whole_units
 
 _NEWTON_ROUNDS = 100
-_NO_RATE = 1e-300
+_NO_RATE = 1e-200
 """bits/s in place of 0, in which nothing ever arrives."""
 
 
@@ -120,8 +120,9 @@ def _continuous(choice: Choice, total_bps: float, limits_bps: Floats) -> tuple[I
         if sooner_s >= round_s:
             break
         cuts, round_s, rates_bps = better, sooner_s, needs_bps
-    if round_s < least_s:
-        round_s = least_s
+    if round_s < least_s or (rates_bps > limits_bps).any():
+        # Who waits for somebody else's cap, or for one that sends nothing, may need less with another cut.
+        round_s = max(round_s, least_s)
         cuts, slack = choice.cuts_by(round_s)
         with np.errstate(divide="ignore"):
             rates_bps = np.where(slack > 0, 1 / slack, np.inf)
@@ -150,9 +151,8 @@ def _shared(seconds: Floats, bits: Floats, total_bps: float) -> tuple[float, Flo
         if over <= 0 or past_s + step_s == past_s:
             break
         past_s += step_s
-    past_s = max(past_s, silent_s - latest_s)
-    rates_bps[sends] = bits / (ahead + past_s)
-    return latest_s + past_s, rates_bps
+    rates_bps[sends] = bits / (ahead + max(past_s, silent_s - latest_s))
+    return max(latest_s + past_s, silent_s), rates_bps
 
 
 def _in_units(choice: Choice, total: int, limits: Ints, unit_bps: float) -> tuple[Ints, Ints]:

@@ -47,7 +47,9 @@ class RoundModel:
             return RoundModel(chain_s=chain_s, loads_s=(bits / instance.total_bps)[None])
         longest_s = np.maximum(np.maximum(parts.device_s, parts.server_s), sent_s)
         rest_s = parts.device_s + parts.server_s + sent_s - longest_s
-        ways = (parts.up_bits, parts.down_bits) if parts.full_duplex else (bits,)
+        ways = [bits]
+        if parts.full_duplex:
+            ways = [np.where(usable, way, 0.0) for way in (parts.up_bits, parts.down_bits)]
         return RoundModel(
             chain_s=np.where(usable, longest_s + rest_s / parts.micro_batches, np.inf),
             loads_s=np.stack([parts.server_s / parts.servers, *(way / instance.total_bps for way in ways)]),
@@ -75,8 +77,8 @@ def overlapped(instance: SplitInstance) -> tuple[Ints, Floats, float]:
     """
     model = RoundModel.of(instance)
     first, _ = fastest_split(instance)
-    found = (_improved(model, _balanced(model, first)), _improved(model, first))
-    cuts = min(found, key=model.round_s)
+    found = [_improved(model, _balanced(model, first)), _improved(model, first), first]
+    cuts = min((each for each in found if _can_send(instance, each)), key=model.round_s)
     return cuts, _guarantees(instance, cuts), model.round_s(cuts)
 
 
@@ -158,6 +160,14 @@ def _improved(model: RoundModel, cuts: Ints) -> Ints:
             cuts[device] = kept
             break
     return cuts
+
+
+def _can_send(instance: SplitInstance, cuts: Ints) -> bool:
+    """Whether there is a unit for each that sends; P1's cuts always can."""
+    if instance.rate_unit_bps is None:
+        return True
+    sending = np.count_nonzero(instance.C_bits[np.arange(len(cuts)), cuts])
+    return bool(sending <= whole_units(instance.total_bps, instance.rate_unit_bps))
 
 
 def _guarantees(instance: SplitInstance, cuts: Ints) -> Floats:
