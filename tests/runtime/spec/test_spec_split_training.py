@@ -93,9 +93,9 @@ def test_parts_give_what_is_not_declared(load: Load) -> None:
         ("  A: 3\n  C: [1, 2]\n", 4, ["'A' is the number 3"]),
         ("  A: {a b: [1]}\n  C: [1]\n", 4, ["'a b' is not usable as an id"]),
         (
-            "  A: {nano: [1]}\n  C: {nono: [1]}\n",
+            "  A: {nano: [1]}\n  C: {nanos: [1]}\n",
             5,
-            ["names 'nono', which is no device", "did you mean 'nano'"],
+            ["names 'nanos', which is no device", "did you mean 'nano'"],
         ),
         ("  A: {pi: [1], nano: [1]}\n  C: {pi: [1]}\n", 5, ["'C' has no device 'nano'"]),
         ("  A: [[1]]\n", 2, ["'declared' has no 'C'"]),
