@@ -1,1 +1,1 @@
-"""Training across devices: models cut between a device and the server, federated averaging. Needs torch; import lazily."""
+"""Training across devices: models cut between a device and the server, federated averaging. Import it lazily: torch."""

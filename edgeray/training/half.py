@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from edgeray.training.compress import compressed, restored
 from edgeray.training.draws import Draws
-from edgeray.training.messages import Backward, Forward
+from edgeray.training.messages import Backward, Forward, Loss
 from edgeray.training.optimizers import Optimizer
 from edgeray.training.saved import SavedActivations
 from edgeray.training.settings import Settings
-from edgeray.training.worker import Loss
+from edgeray.training.weights import tensor_bytes
 
 
 class Batch:
@@ -77,7 +77,7 @@ class Half:
                 self.samples += len(batch.labels)
         self._outputs.append(outputs)
         if last:
-            self._gradients = (None,)  # of the loss: autograd takes it as one
+            self._gradients = (torch.ones_like(outputs[0]),)
         else:
             wants = [output.requires_grad for output in outputs]
             self._inputs.append(_leaves([output.detach() for output in outputs], wants))
@@ -90,7 +90,7 @@ class Half:
         wanted = [
             (output, gradient)
             for output, gradient in zip(outputs, self._gradients, strict=True)
-            if output.requires_grad and (gradient is not None or output.dim() == 0)
+            if output.requires_grad and gradient is not None
         ]
         if wanted:
             torch.autograd.backward([output for output, _ in wanted], [gradient for _, gradient in wanted])
@@ -102,14 +102,16 @@ class Half:
     def answer(self) -> Backward:
         """The gradients for the client."""
         how = self._settings.compress
-        gradients = tuple(one if one is None else compressed(one, how) for one in self._gradients)
+        gradients = tuple(
+            one if one is None else compressed(one.contiguous(), how) for one in self._gradients
+        )
         self._batch, self._gradients = None, ()
         return Backward(gradients=gradients)
 
-    def drop_batch(self) -> None:
-        """Forget the batch and all that was saved for its backward."""
-        self._batch = None
-        self._inputs, self._outputs, self._gradients = [], [], ()
+    def size_bytes(self) -> int:
+        """Weights, buffers and optimizer state."""
+        weights = [value for stage in self.stages for value in stage.state_dict().values()]
+        return tensor_bytes(weights) + self.optimizer.size_bytes()
 
     def _the_batch(self) -> Batch:
         assert self._batch is not None, "a batch goes forward after it began"

@@ -13,7 +13,7 @@ The weights that come out of a round go down with the next "round", or with "end
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from edgeray.training.compress import Quantized
 from edgeray.training.optimizers import OptimizerState
 from edgeray.training.settings import Settings
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""The mean loss of a batch from its logits and labels."""
 
 
 class Split(Protocol):
@@ -70,12 +73,14 @@ class Backward:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """samples: of the client's data, each once. loss_sum: over all samples of all epochs, where the client has the
-    whole model. compute_s and waiting_s: of the client in this round; it waits for transfers and the server."""
+    """samples: of the client's data, each once. loss_sum, seen: where the client has the whole model, the sum of the
+    losses and of how many samples, over all epochs. compute_s, waiting_s: of the client in this round; it waits for
+    transfers and the server."""
 
     weights: Mapping[str, Tensor]
     optimizer: OptimizerState | None
     samples: int
     loss_sum: float
+    seen: int
     compute_s: float
     waiting_s: float

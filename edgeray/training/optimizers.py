@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from edgeray.errors import BadInputError
 from edgeray.training.settings import Settings
+from edgeray.training.weights import tensor_bytes
 
 OptimizerState = Mapping[str, Mapping[str, Tensor]]
 """By the weight's name in the whole model: momentum_buffer, exp_avg, step and the like."""
@@ -53,6 +54,11 @@ class Optimizer:
             }
             for name, weight in self._weights.items()
         }
+
+    def size_bytes(self) -> int:
+        """Bytes of the state."""
+        held = self._optimizer.state.values() if self._optimizer is not None else ()
+        return tensor_bytes(value for state in held for value in state.values() if isinstance(value, Tensor))
 
     def clear_gradients(self) -> None:
         for weight in self._weights.values():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -12,12 +11,16 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Held:
-    """A saved tensor; dies when autograd lets go of it."""
+    """A saved tensor; tells when autograd lets go of it."""
 
-    __slots__ = ("__weakref__", "tensor")
+    __slots__ = ("_released", "tensor")
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor, released: Callable[[Tensor], None]) -> None:
         self.tensor = tensor
+        self._released = released
+
+    def __del__(self) -> None:
+        self._released(self.tensor)
 
 
 class SavedActivations:
@@ -40,14 +43,11 @@ class SavedActivations:
             for value in (*module.parameters(), *module.buffers())
         }
 
-        def pack(tensor: Tensor) -> _Held:
-            held = _Held(tensor)
-            storage = tensor.untyped_storage()
-            address, size_bytes = storage.data_ptr(), storage.nbytes()
-            if address not in own:
-                self._take(address, size_bytes)
-                weakref.finalize(held, self._release, address, size_bytes).atexit = False
-            return held
+        def pack(tensor: Tensor) -> _Held | Tensor:
+            if tensor.untyped_storage().data_ptr() in own:
+                return tensor
+            self._take(tensor)
+            return _Held(tensor.detach(), self._release)  # with its history it would keep itself alive
 
         with saved_tensors_hooks(pack, _tensor_of):
             yield
@@ -56,18 +56,20 @@ class SavedActivations:
         """Count the peak from now on."""
         self.peak_bytes = self.held_bytes
 
-    def _take(self, address: int, size_bytes: int) -> None:
-        self._holders[address] += 1
-        if self._holders[address] == 1:
-            self.held_bytes += size_bytes
+    def _take(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        self._holders[storage.data_ptr()] += 1
+        if self._holders[storage.data_ptr()] == 1:
+            self.held_bytes += storage.nbytes()
             self.peak_bytes = max(self.peak_bytes, self.held_bytes)
 
-    def _release(self, address: int, size_bytes: int) -> None:
-        self._holders[address] -= 1
-        if not self._holders[address]:
-            del self._holders[address]
-            self.held_bytes -= size_bytes
+    def _release(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        self._holders[storage.data_ptr()] -= 1
+        if not self._holders[storage.data_ptr()]:
+            del self._holders[storage.data_ptr()]
+            self.held_bytes -= storage.nbytes()
 
 
-def _tensor_of(held: _Held) -> Tensor:
-    return held.tensor
+def _tensor_of(packed: _Held | Tensor) -> Tensor:
+    return packed.tensor if isinstance(packed, _Held) else packed

@@ -16,12 +16,9 @@ from edgeray.errors import FlowError
 from edgeray.training.channel import Channel
 from edgeray.training.compress import compressed, restored
 from edgeray.training.draws import Draws, batch_seed
-from edgeray.training.messages import Backward, Finished, Forward, RoundStart, Split
+from edgeray.training.messages import Backward, Finished, Forward, Loss, RoundStart, Split
 from edgeray.training.optimizers import Optimizer
 from edgeray.training.weights import load_weights, weights_of
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""The mean loss of a batch from its logits and labels."""
 
 
 class TrainingData(Protocol):
@@ -68,6 +65,7 @@ class Worker:
         self._compute_s = 0.0
         self._waiting_s = 0.0
         self._loss_sum = 0.0
+        self._seen = 0
 
     def run(self) -> None:
         """Train until the server says that it is over; the head then has the trained weights.
@@ -94,6 +92,7 @@ class Worker:
 
     def _train(self, start: RoundStart) -> None:
         self._compute_s = self._waiting_s = self._loss_sum = 0.0
+        self._seen = 0
         optimizer = self._prepare(start)
         if start.settings.labels_once and not self._whole and not self._told_labels:
             self._channel.send("labels", self._data.labels)
@@ -136,8 +135,9 @@ class Worker:
         (logits,), _ = self._forward(start, epoch, batch, inputs)
         began_s = self._clock()
         loss = self._loss(logits, labels)
-        loss.backward()
-        self._loss_sum += float(loss) * len(labels)
+        torch.autograd.backward(loss)
+        self._loss_sum += float(loss.detach()) * len(labels)
+        self._seen += len(labels)
         self._compute_s += self._clock() - began_s
 
     def _split_batch(self, start: RoundStart, epoch: int, batch: int, inputs: Tensor, labels: Tensor) -> None:
@@ -146,7 +146,7 @@ class Worker:
         message = Forward(
             epoch=epoch,
             batch=batch,
-            activations=tuple(compressed(output.detach(), how) for output in outputs),
+            activations=tuple(compressed(output.detach().contiguous(), how) for output in outputs),
             differentiable=tuple(output.requires_grad for output in outputs),
             labels=None if start.settings.labels_once else labels,
             draws=draws.state if draws.drawn else None,
@@ -177,6 +177,7 @@ class Worker:
             optimizer=optimizer.state() if start.settings.keep_optimizer else None,
             samples=self._data.samples,
             loss_sum=self._loss_sum,
+            seen=self._seen,
             compute_s=self._compute_s,
             waiting_s=self._waiting_s,
         )

@@ -1,0 +1,274 @@
+"""One round on the server: its side of Algorithm 5, lines 2 to 10, for all clients at once."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from edgeray.errors import FlowError
+from edgeray.training.aggregate import State
+from edgeray.training.draws import Draws, batch_seed
+from edgeray.training.half import Batch
+from edgeray.training.halves import Halves
+from edgeray.training.messages import Finished, Forward, RoundStart
+from edgeray.training.modes import Mode
+from edgeray.training.optimizers import OptimizerState
+from edgeray.training.records import ClientRound
+from edgeray.training.session import GONE, Heard, Inbox, Session
+from edgeray.training.settings import Settings
+
+BatchOrder = Callable[[str, int, int, int], Iterable[Tensor]]
+"""(client, samples, round, epoch) -> the indices of each batch's samples, as the client's data are batched."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Member:
+    """A client that takes part. whole: it has the whole model. labels: all of its, once it sent them.
+
+    optimizer: its state after the last round that counted, where settings keep it. remembers: the client itself has
+    its part of that, for the cut that it has now.
+    """
+
+    session: Session
+    cut: int
+    whole: bool
+    labels: Tensor | None = None
+    optimizer: OptimizerState | None = None
+    remembers: bool = False
+
+    @property
+    def client(self) -> str:
+        return self.session.client
+
+
+@dataclass(slots=True)
+class _Part:
+    """What a member has done in the round so far. arrived_s: of the batch that the server has; None: it has none."""
+
+    member: Member
+    sent_bytes: int
+    received_bytes: int
+    label_batches: Iterator[Tensor] = field(default_factory=lambda: iter(()))
+    epoch: int = -1
+    arrived_s: float | None = None
+    batch_served_s: float = 0.0
+    served_s: float = 0.0
+    queued_s: float = 0.0
+    finished: Finished | None = None
+    losses: tuple[float, int] = (0.0, 0)
+
+
+class Round:
+    """Drives the members from the averaged weights to weights of their own.
+
+    patience_s: a member that owes a message, and from or to which nothing moves for so long, is dropped, as is one
+    whose channel breaks or that says what is not due: none of what it did in this round counts. A member that is lost
+    after it finished still counts, and is gone for the next round.
+    dropped: why, by client. gone: of these and those lost afterwards, the members. busy_s: the server computing.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        members: Sequence[Member],
+        *,
+        weights: State,
+        settings: Settings,
+        mode: Mode,
+        halves: Halves,
+        inbox: Inbox,
+        order: BatchOrder | None,
+        patience_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.number = number
+        self.dropped: dict[str, str] = {}
+        self.gone: list[Member] = []
+        self.busy_s = 0.0
+        self._settings = settings
+        self._weights = weights
+        self._mode = mode
+        self._halves = halves
+        self._inbox = inbox
+        self._order = order
+        self._patience_s = patience_s
+        self._clock = clock
+        self._parts = {
+            member.client: _Part(
+                member, member.session.channel.sent_bytes, member.session.channel.received_bytes
+            )
+            for member in members
+        }
+
+    def run(self, head_weights: Callable[[Member], Mapping[str, Tensor]]) -> None:
+        """Train until every member has finished or was dropped. head_weights: those of a member's layers."""
+        for part in self._parts.values():
+            broken = part.member.session.broken
+            if broken is None:
+                self._start(part.member, head_weights(part.member))
+            else:
+                self._drop(part, f"its channel broke: {broken}")
+        while self._open():
+            self._hear()
+            if self._mode.pending:
+                self._step()
+
+    def results(self) -> Iterator[tuple[dict[str, Tensor], int]]:
+        """The whole model's weights of each member that finished, in the order of members, and its samples."""
+        for part in self._parts.values():
+            if part.finished is not None:
+                tail = {} if part.member.whole else self._halves.trained(part.member.client).weights
+                yield {**part.finished.weights, **tail}, part.finished.samples
+
+    def optimizers(self) -> dict[str, OptimizerState]:
+        """The optimizer state of each member that finished, where settings keep it."""
+        found: dict[str, OptimizerState] = {}
+        for client, part in self._parts.items():
+            if part.finished is not None and part.finished.optimizer is not None:
+                tail = {} if part.member.whole else self._halves.trained(client).optimizer
+                found[client] = {**part.finished.optimizer, **tail}
+        return found
+
+    def records(self) -> tuple[ClientRound, ...]:
+        """What each member that finished came to."""
+        return tuple(_record(part) for part in self._parts.values() if part.finished is not None)
+
+    def _start(self, member: Member, head_weights: Mapping[str, Tensor]) -> None:
+        if not member.whole:
+            self._halves.open(member.client, member.cut, self._weights, member.optimizer)
+        optimizer = None
+        if member.optimizer is not None and not member.remembers:
+            optimizer = {name: state for name, state in member.optimizer.items() if name in head_weights}
+        start = RoundStart(
+            number=self.number,
+            cut=member.cut,
+            settings=self._settings,
+            weights=head_weights,
+            optimizer=optimizer,
+        )
+        member.session.say("round", start)
+
+    def _open(self) -> list[_Part]:
+        return [
+            part
+            for client, part in self._parts.items()
+            if part.finished is None and client not in self.dropped
+        ]
+
+    def _hear(self) -> None:
+        """Take in all messages that have come; wait for one if there is nothing else to do."""
+        while True:
+            wait_s = 0.0 if self._mode.pending else self._drop_overdue()
+            if not self._open():
+                return
+            try:
+                heard = self._inbox.get(timeout=wait_s) if wait_s > 0 else self._inbox.get_nowait()
+            except queue.Empty:
+                if self._mode.pending:
+                    return
+                continue
+            part = self._parts.get(heard.session.client)
+            if part is not None and part.member.session is heard.session:  # not of one dropped before
+                self._take(part, heard)
+
+    def _drop_overdue(self) -> float:
+        """Drop whoever is silent for too long; seconds until the next one may be."""
+        now_s, left_s = self._clock(), self._patience_s
+        for part in self._open():
+            quiet_since_s = part.member.session.quiet_since_s()
+            if part.arrived_s is None and quiet_since_s is not None:
+                part_left_s = quiet_since_s + self._patience_s - now_s
+                if part_left_s <= 0:
+                    self._drop(part, f"nothing came from it for {self._patience_s:g} s")
+                else:
+                    left_s = min(left_s, part_left_s)
+        return left_s
+
+    def _take(self, part: _Part, heard: Heard) -> None:
+        if part.member in self.gone:
+            return
+        try:
+            if heard.kind == GONE:
+                raise FlowError(f"its channel broke: {heard.value}")
+            if heard.kind == "labels" and isinstance(heard.value, Tensor):
+                part.member.labels = heard.value
+            elif heard.kind == "forward" and isinstance(heard.value, Forward) and not part.member.whole:
+                self._mode.add(part.member.client, self._batch(part, heard.value))
+                part.arrived_s, part.batch_served_s = heard.at_s, 0.0
+            elif heard.kind == "finished" and isinstance(heard.value, Finished):
+                self._finish(part, heard.value)
+            elif heard.kind != "progress":
+                raise FlowError(f"it said {heard.kind!r}, which was not due")
+        except FlowError as error:
+            self._drop(part, str(error))
+
+    def _batch(self, part: _Part, sent: Forward) -> Batch:
+        if part.arrived_s is not None:
+            raise FlowError("it sent a batch before the one before was answered")
+        client = part.member.client
+        seed = batch_seed(self._settings.seed, self.number, sent.epoch, client, sent.batch)
+        return Batch(sent, self._labels(part, sent), Draws(seed if sent.draws is None else sent.draws))
+
+    def _labels(self, part: _Part, sent: Forward) -> Tensor:
+        if sent.labels is not None:
+            return sent.labels
+        labels = part.member.labels
+        if labels is None or self._order is None:
+            raise FlowError("it sent a batch without labels")
+        if part.epoch != sent.epoch:
+            part.epoch = sent.epoch
+            part.label_batches = iter(self._order(part.member.client, len(labels), self.number, sent.epoch))
+        indices = next(part.label_batches, None)
+        if indices is None:
+            raise FlowError("it sent more batches than its labels make")
+        return labels[indices]
+
+    def _finish(self, part: _Part, finished: Finished) -> None:
+        if part.arrived_s is not None:
+            raise FlowError("it finished before its last batch was answered")
+        whole = part.member.whole
+        part.losses = (finished.loss_sum, finished.seen) if whole else self._halves.losses(part.member.client)
+        part.finished = finished
+
+    def _step(self) -> None:
+        began_s = self._clock()
+        step = self._mode.step()
+        ended_s = self._clock()
+        part = self._parts[step.client]
+        self.busy_s += ended_s - began_s
+        part.served_s += ended_s - began_s
+        part.batch_served_s += ended_s - began_s
+        if step.answer is not None:
+            assert part.arrived_s is not None
+            part.queued_s += max(0.0, ended_s - part.arrived_s - part.batch_served_s)
+            part.arrived_s = None
+            part.member.session.say("backward", step.answer)
+
+    def _drop(self, part: _Part, why: str) -> None:
+        if part.finished is None:
+            self.dropped[part.member.client] = why
+            self._mode.drop(part.member.client)
+            self._halves.drop(part.member.client)
+        self.gone.append(part.member)
+        part.member.session.close()
+
+
+def _record(part: _Part) -> ClientRound:
+    finished, channel = part.finished, part.member.session.channel
+    assert finished is not None
+    loss_sum, seen = part.losses
+    return ClientRound(
+        client=part.member.client,
+        cut=part.member.cut,
+        samples=finished.samples,
+        loss=loss_sum / seen if seen else 0.0,
+        compute_s=finished.compute_s,
+        waiting_s=finished.waiting_s,
+        served_s=part.served_s,
+        queued_s=part.queued_s,
+        up_bytes=channel.received_bytes - part.received_bytes,
+        down_bytes=channel.sent_bytes - part.sent_bytes,
+    )
