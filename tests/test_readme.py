@@ -53,7 +53,7 @@ EXPECTED = {
     "edgeray plan apps/poster": r"makespan",
     "edgeray plan diamond": r"diamond by heft: makespan",
     "edgeray submit apps/poster": r"poster\.png",
-    "edgeray compare apps/poster": r"(?s)heft.*portfolio",
+    "edgeray compare apps/poster": r"(?s)HEFT.*portfolio",
     "edgeray generate": r"^$",
     "edgeray simulate camera": r"(?s)lr.*otfa.*joint",
     "edgeray simulate apps": r"poster",
