@@ -33,10 +33,10 @@ def federated_average(parts: Iterable[tuple[State, int]]) -> dict[str, Tensor]:
         else:
             _check_same(sums, state)
             for name, value in state.items():
-                share = _share(value, samples)
-                sums[name] = (
-                    sums[name] + share if value.is_floating_point() else torch.maximum(sums[name], share)
-                )
+                if value.is_floating_point():
+                    sums[name].add_(value.detach(), alpha=samples)
+                else:
+                    torch.maximum(sums[name], value, out=sums[name])
         total += samples
     if total < 1:
         raise FlowError("there are no weights to average: no client trained on any sample")

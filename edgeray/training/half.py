@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeray.training.compress import compressed, restored
+from edgeray.training.cut import send_back
 from edgeray.training.draws import Draws
 from edgeray.training.messages import Backward, Forward, Loss
 from edgeray.training.optimizers import Optimizer
@@ -87,13 +88,7 @@ class Half:
         """Run the next stage backward; True: it was the first, the weights are updated and answer() is there."""
         outputs = self._outputs.pop()
         inputs = self._inputs.pop()
-        wanted = [
-            (output, gradient)
-            for output, gradient in zip(outputs, self._gradients, strict=True)
-            if output.requires_grad and gradient is not None
-        ]
-        if wanted:
-            torch.autograd.backward([output for output, _ in wanted], [gradient for _, gradient in wanted])
+        send_back(outputs, self._gradients)
         self._gradients = tuple(leaf.grad for leaf in inputs)
         if not self._outputs:
             self.optimizer.step()

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgeray.training.compress import Quantized
 from edgeray.training.optimizers import OptimizerState
@@ -25,18 +24,6 @@ from edgeray.training.settings import Settings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """The mean loss of a batch from its logits and labels."""
-
-
-class Split(Protocol):
-    """A model cut in two; tail None: the head is the whole model. head(x) is a tuple of tensors, tail(*tensors) are
-    the logits. Both name their weights as the whole model does, are in training mode and never write into
-    their inputs."""
-
-    @property
-    def head(self) -> nn.Module: ...
-
-    @property
-    def tail(self) -> nn.Module | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,9 +23,10 @@ from edgeray.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from edgeray.training.cut import Split
 from edgeray.training.evaluate import accuracy_of
 from edgeray.training.halves import HalfMaker
-from edgeray.training.messages import Loss, Split
+from edgeray.training.messages import Loss
 from edgeray.training.modes import make_mode
 from edgeray.training.optimizers import OptimizerState
 from edgeray.training.records import RoundRecord
@@ -122,7 +123,13 @@ class Server:
             raise BadInputError("no folder of checkpoints was given\n  remedy:   name that of the run")
         checkpoint = load_checkpoint(self._checkpoints)
         check_same_settings(self._checkpoints, checkpoint.settings, self._settings)
-        load_weights([self._model], checkpoint.weights)
+        try:
+            load_weights([self._model], checkpoint.weights)
+        except FlowError as error:
+            raise BadInputError(
+                f"{self._checkpoints}: the checkpoint is of another model: {error}\n"
+                "  expected: the model that the run began with\n  remedy:   set it back, or start without resuming"
+            ) from error
         self._weights = dict(checkpoint.weights)
         self._optimizers = dict(checkpoint.optimizers)
         self.rounds_done = checkpoint.round_number

@@ -21,7 +21,7 @@ def load_weights(modules: Iterable[nn.Module], weights: Mapping[str, Tensor]) ->
         own = module.state_dict()
         wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
         if wrong:
-            raise FlowError(f"weights are missing or of another shape than the model's: {', '.join(wrong)}")
+            raise FlowError(f"{len(wrong)} weights are missing or of another shape, {wrong[0]} is the first")
         module.load_state_dict({name: weights[name] for name in own})
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from edgeray.errors import FlowError
 from edgeray.training.channel import Channel
 from edgeray.training.compress import compressed, restored
+from edgeray.training.cut import Split, send_back
 from edgeray.training.draws import Draws, batch_seed
-from edgeray.training.messages import Backward, Finished, Forward, Loss, RoundStart, Split
+from edgeray.training.messages import Backward, Finished, Forward, Loss, RoundStart
 from edgeray.training.optimizers import Optimizer
 from edgeray.training.weights import load_weights, weights_of
 
@@ -156,13 +157,7 @@ class Worker:
         gradients = self._gradients()
         self._waiting_s += self._clock() - began_s
         began_s = self._clock()
-        pairs = [
-            (output, restored(gradient))
-            for output, gradient in zip(outputs, gradients, strict=True)
-            if gradient is not None
-        ]
-        if pairs:
-            torch.autograd.backward([output for output, _ in pairs], [gradient for _, gradient in pairs])
+        send_back(outputs, [None if gradient is None else restored(gradient) for gradient in gradients])
         self._compute_s += self._clock() - began_s
 
     def _gradients(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 
 from edgeray.errors import FlowError
 from edgeray.training.channel import LocalChannel, local_pair
+from edgeray.training.cut import Split
 from edgeray.training.draws import Draws, batch_seed
 from edgeray.training.records import RoundRecord
 from edgeray.training.server import Server
 from edgeray.training.settings import Settings
-from edgeray.training.worker import Worker
+from edgeray.training.worker import TrainingData, Worker
 
 CLASSES = 4
 BATCH = 5
@@ -60,13 +62,6 @@ class Join(nn.Module):
         return torch.relu(first + second)
 
 
-@dataclass(frozen=True)
-class TestSplit:
-    __test__ = False
-    head: nn.Module
-    tail: nn.Module | None
-
-
 def _chain(*layers: nn.Module) -> Chain:
     torch.manual_seed(7)
     for layer in layers:
@@ -100,17 +95,17 @@ def residual() -> Chain:
     )
 
 
-def cutter(model: Chain) -> Callable[[int], TestSplit]:
+def cutter(model: Chain) -> Callable[[int], Split]:
     """Cut n: so many layers are on the device. They share the model's weights."""
     layers = dict(model.named_children())
     names = list(layers)
 
-    def cut(index: int) -> TestSplit:
+    def cut(index: int) -> Split:
         def part(chosen: Sequence[str], last: bool) -> Chain:
             return Chain({name: layers[name] for name in chosen}, last=last)
 
         whole = index == len(names)
-        return TestSplit(part(names[:index], whole), None if whole else part(names[index:], True))
+        return Split(head=part(names[:index], whole), tail=None if whole else part(names[index:], True))
 
     return cut
 
@@ -149,7 +144,7 @@ def order(client: str, samples: int, round_number: int, epoch: int) -> Iterable[
 
 
 def federated_learning(
-    model: nn.Module, data: Mapping[str, Data], settings: Settings, rounds: int
+    model: nn.Module, data: Mapping[str, TrainingData], settings: Settings, rounds: int
 ) -> dict[str, Tensor]:
     """What training must come to: FedAvg of whole models in plain torch, one client after the other."""
     weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -178,7 +173,7 @@ def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)
 
 
-def _mean(name: str, models: Mapping[str, nn.Module], data: Mapping[str, Data]) -> Tensor:
+def _mean(name: str, models: Mapping[str, nn.Module], data: Mapping[str, TrainingData]) -> Tensor:
     values = [model.state_dict()[name] for _, model in sorted(models.items())]
     samples = [data[client].samples for client in sorted(models)]
     if not values[0].is_floating_point():
@@ -202,6 +197,18 @@ class Client:
             self.worker.run()
         except FlowError as error:
             self.error = error
+
+
+def worker_thread(worker: Worker) -> threading.Thread:
+    """Runs it; how it ends does not matter."""
+
+    def run() -> None:
+        with contextlib.suppress(FlowError):
+            worker.run()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
 
 
 def make_server(make: Callable[[], Chain], settings: Settings, **options: Any) -> Server:

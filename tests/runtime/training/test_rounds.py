@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 
@@ -28,6 +27,7 @@ from tests.runtime.training.cases import (
     make_server,
     residual,
     train,
+    worker_thread,
 )
 
 SGD = Settings(learning_rate=0.1, momentum=0.9, weight_decay=0.01, seed=3)
@@ -383,12 +383,5 @@ def test_payload_counts_every_tensor_of_a_message() -> None:
 
 def _client_over(name: str, channel: object) -> threading.Thread:
     """A worker on any channel, in a thread; how it ends does not matter."""
-    worker = Worker(name, THREE[name], cutter(residual()), channel, loss=nn.functional.cross_entropy)  # type: ignore[arg-type]
-
-    def run() -> None:
-        with contextlib.suppress(FlowError):
-            worker.run()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread
+    loss = nn.functional.cross_entropy
+    return worker_thread(Worker(name, THREE[name], cutter(residual()), channel, loss=loss))  # type: ignore[arg-type]
