@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 import numpy as np
@@ -75,35 +75,40 @@ def max_min(routes: Sequence[Route], weights: Floats, capacity_bps: Floats) -> F
     for link, on in crossing.items():
         together, capacity = tuple(on), float(capacity_bps[link])
         tightest[together] = min(capacity, tightest.get(together, capacity))
-    levels = _fill(volumes, tightest)
+    groups = [[(bundle, volumes[bundle]) for bundle in together] for together in tightest]
+    levels = rise(len(volumes), groups, list(tightest.values()))
     return np.array([levels[bundle] if bundle >= 0 else 0.0 for bundle in bundles]) * weights
 
 
-def _fill(volumes: Sequence[float], tightest: Mapping[tuple[int, ...], float]) -> list[float]:
-    """The level (rate / weight) of each bundle. tightest: capacity that some bundles share."""
-    groups, left = list(tightest), list(tightest.values())
-    rising = [sum(volumes[bundle] for bundle in group) for group in groups]
-    on = [list[int]() for _ in volumes]
+def rise(count: int, groups: Sequence[Sequence[tuple[int, float]]], left: Sequence[float]) -> list[float]:
+    """Raise the levels of count members together from 0, each until a group of its own is full: progressive filling.
+
+    groups: (member, how much of the group a level of 1 takes), all positive. left: what each group has room for.
+    inf for a member of no group.
+    """
+    room = list(left)
+    rising = [sum(weight for _, weight in group) for group in groups]
+    own = [list[tuple[int, float]]() for _ in range(count)]
     for index, group in enumerate(groups):
-        for bundle in group:
-            on[bundle].append(index)
-    heap = [
-        (capacity / volume, index) for index, (capacity, volume) in enumerate(zip(left, rising, strict=True))
-    ]
+        for member, weight in group:
+            own[member].append((index, weight))
+    heap = [(max(room[index], 0.0) / total, index) for index, total in enumerate(rising) if total > 0]
     heapify(heap)
-    levels = [-1.0] * len(volumes)
-    while heap:
+    levels = [float("inf")] * count
+    open_members = sum(bool(mine) for mine in own)
+    while open_members:
         level, index = heappop(heap)
-        still = [bundle for bundle in groups[index] if levels[bundle] < 0]
+        still = [entry for entry in groups[index] if levels[entry[0]] == float("inf")]
         if not still:
             continue
-        now = max(left[index], 0.0) / max(rising[index], max(volumes[bundle] for bundle in still))
+        now = max(room[index], 0.0) / max(rising[index], max(weight for _, weight in still))
         if now > level * (1 + TOLERANCE):
             heappush(heap, (now, index))
             continue
-        for bundle in still:
-            levels[bundle] = min(now, level)
-            for group_index in on[bundle]:
-                left[group_index] -= volumes[bundle] * levels[bundle]
-                rising[group_index] -= volumes[bundle]
+        open_members -= len(still)
+        for member, _ in still:
+            levels[member] = min(now, level)
+            for other, weight in own[member]:
+                room[other] -= weight * levels[member]
+                rising[other] -= weight
     return levels

@@ -60,10 +60,12 @@ class Board:
         self.objective = objective
         self.jobs: list[Placed] = []
         self._usage: list[Use] = []
+        self._worth: float | None = None
         for job in state.jobs:
             self._append(job)
 
     def _append(self, job: Placed) -> None:
+        self._worth = None
         self.jobs.append(job)
         self._usage.append(self.state.prepared.usage(job.demand, job.placement, job.routes))
 
@@ -89,7 +91,9 @@ class Board:
         return self.objective.rates(*self._problem(self._usage, []))
 
     def worth(self) -> float:
-        return self.objective.worth(*self._problem(self._usage, []))
+        if self._worth is None:
+            self._worth = self.objective.worth(*self._problem(self._usage, []))
+        return self._worth
 
     def worth_with(self, asked: Demand, candidate: Candidate, instead_of: int | None = None) -> float:
         """The worth of all if the candidate joined, or took the place of a job."""
@@ -106,6 +110,7 @@ class Board:
         job.placement, job.routes = candidate.placement, candidate.routes
         self.state.hold(job)
         self._usage[index] = candidate.usage
+        self._worth = None
 
     def _problem(self, usage: Sequence[Use], joining: Sequence[Demand]) -> tuple[sparse.csr_array, Floats]:
         limits = [asked.items_per_s for asked in (*(job.demand for job in self.jobs), *joining)]

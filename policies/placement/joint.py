@@ -125,6 +125,8 @@ def best(
         return greedy if isinstance(greedy, Refusal) else Refusal((f"job {asked.workload.job.id}: no route",))
     chosen, worth = candidates[0], board.worth_with(asked, candidates[0], index)
     for candidate in candidates[1:]:
+        if candidate.same_as(chosen):
+            continue
         other = board.worth_with(asked, candidate, index)
         if other > worth + BETTER:
             chosen, worth = candidate, other

@@ -136,6 +136,9 @@ class Candidate:
     routes: list[Route]
     usage: Use
 
+    def same_as(self, other: Candidate) -> bool:
+        return self.placement == other.placement and self.routes == other.routes
+
 
 def place_by_potential(
     resources: Resources, asked: Demand, load: Floats, free_bytes: Floats, power: float

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
 from policies.flows.graph import Floats, Ints
+from policies.flows.sharing import rise
 from policies.linear import LinearProgram, minimise
 
 ROUNDS = 100
@@ -122,23 +124,21 @@ def largest(usage: sparse.csr_array, values: Floats) -> Floats:
 
 def fill(contest: Contest, rates: Floats) -> Floats:
     """Raise rates in proportion to themselves until each meets its limit or a full resource."""
-    usage, backward, limits = contest.usage, contest.backward, contest.limits
-    rates = rates.copy()
-    active = (rates > 0) & (rates < limits)
-    for _ in range(len(rates)):
-        if not active.any():
-            break
-        left = 1.0 - backward @ rates
-        growth = backward @ np.where(active, rates, 0.0)
-        room = np.divide(left, growth, out=np.full_like(left, np.inf), where=growth > 0)
-        own = np.where(active, limits / np.where(rates > 0, rates, 1.0) - 1.0, np.inf)
-        step = max(min(float(room.min(initial=np.inf)), float(own.min())), 0.0)
-        if not np.isfinite(step):
-            break
-        rates[active] *= 1.0 + step
-        full = (room <= step + ALMOST).astype(np.float64)
-        active &= (own > step + ALMOST) & (usage @ full <= 0)
-    return np.minimum(rates, limits)
+    backward, limits = contest.backward, contest.limits
+    rising = np.flatnonzero((rates > 0) & (rates < limits))
+    place = np.full(len(rates), -1)
+    place[rising] = np.arange(len(rising))
+    grows = place[backward.indices] >= 0
+    members = place[backward.indices[grows]].tolist()
+    weights = (backward.data * rates[backward.indices])[grows].tolist()
+    starts = np.concatenate([[0], np.cumsum(grows)])[backward.indptr].tolist()
+    groups = [list(zip(members[a:b], weights[a:b], strict=True)) for a, b in pairwise(starts)]
+    groups += [[(member, 1.0)] for member in range(len(rising))]
+    own = limits[rising] / rates[rising] - 1.0
+    levels = rise(len(rising), groups, [*(1.0 - backward @ rates).tolist(), *own.tolist()])
+    grown = rates.copy()
+    grown[rising] *= 1.0 + np.array(levels)
+    return np.minimum(grown, limits)
 
 
 def dominant_fair(usage: sparse.csr_array, limits: Floats) -> Floats:
