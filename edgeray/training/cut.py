@@ -31,7 +31,7 @@ class Trace(Protocol):
 class Cut:
     """A place where a model can be cut in two. The last cut of a model is the whole of it, with nothing on the server.
 
-    index: among the candidates, from the input on. name: the module whose output is the last thing on the device.
+    index: among the candidates, from the input on. name: the last layer on the device, by its module.
     layers: how many layers with a weight matrix are on the device, as papers count them.
     output_shapes, output_bytes: what crosses forward for the example's batch; as much comes back. Nothing crosses
     the last. head_bytes: parameters and buffers on the device, which it gets and gives back each round.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from operator import attrgetter
 from typing import Any
 
@@ -28,7 +31,8 @@ class GraphTrace:
     def __init__(self, model: nn.Module, example: Tensor) -> None:
         """Raises CannotCutError where the model does not return one tensor; any error where torch.export fails."""
         batch = {0: torch.export.Dim.AUTO}
-        exported = torch.export.export(model, (example,), dynamic_shapes=(batch,), strict=False)
+        with _quiet():
+            exported = torch.export.export(model, (example,), dynamic_shapes=(batch,), strict=False)
         nodes, module = _nodes(exported)
         if not exported.call_spec.out_spec.is_leaf():
             raise CannotCutError(f"{type(model).__name__} does not return one tensor\n  expected: logits")
@@ -171,6 +175,26 @@ class GraphTrace:
         if isinstance(size, int):
             return size
         return int(size.node.expr.subs({self._batch.node.expr: self._example}))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the pages that torch.export writes when it gives up: why it did is in its error."""
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    handlers = {h for logger in loggers if logger.name.startswith("torch") for h in logger.handlers}
+    for handler in handlers:
+        handler.addFilter(_nothing)
+    try:
+        with redirect_stderr(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_nothing)
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
 
 
 def _nodes(exported: torch.export.ExportedProgram) -> tuple[list[fx.Node], nn.Module]:

@@ -2,7 +2,8 @@
 
 A model's modules run one behind the other as long as each takes the very tensor that the one before gave. The head
 then is these modules, and the tail the model with identities in their place, so the model's own forward, whatever it
-does further on, stays as it is. What else forward does with the input is not seen: each cut needs the self-test.
+does further on, stays as it is. What else forward does with the input is not seen: each cut needs the self-test. And
+forward may go another way on another batch; the tail notices, and raises CannotCutError.
 """
 
 from __future__ import annotations
@@ -47,6 +48,47 @@ class ModuleHead(nn.Module):
         for path in self._prefix:
             x = self.get_submodule(path)(x)
         return (x,)
+
+
+class _Gate:
+    """Sees to it that a tail's forward takes what the head made through each of the head's modules, once."""
+
+    def __init__(self, modules: int) -> None:
+        self._modules = modules
+        self._given: Tensor | None = None
+        self._passed = 0
+
+    def enter(self, _module: nn.Module, given: tuple[Tensor]) -> None:
+        (self._given,) = given
+        self._passed = 0
+
+    def through(self, x: Tensor) -> Tensor:
+        self._passed += 1
+        if x is not self._given:
+            raise self._wrong()
+        return x
+
+    def leave(self, _module: nn.Module, _given: tuple[Tensor], _made: Any) -> None:
+        self._given = None
+        if self._passed != self._modules:
+            raise self._wrong()
+
+    def _wrong(self) -> CannotCutError:
+        return CannotCutError(
+            "forward goes another way through the modules before the cut than it did on the example\n"
+            "  remedy:   cut before what depends on data, or train the model whole on the devices"
+        )
+
+
+class _Passed(nn.Module):
+    """In the tail, in the place of a module that is in the head."""
+
+    def __init__(self, gate: _Gate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._gate.through(x)
 
 
 class ModuleTrace:
@@ -95,11 +137,15 @@ class ModuleTrace:
     def split(self, model: nn.Module, position: int) -> Split:
         """The parts before and behind a position; they share the model's modules."""
         if position == len(self._prefixes):
-            whole = _without(model, ())
+            whole = _without(model, (), _Gate(0))
             whole.register_forward_hook(_as_tuple)
             return Split(head=whole, tail=None)
         prefix, _ = self._prefixes[position]
-        return Split(head=ModuleHead(model, prefix), tail=_without(model, prefix))
+        gate = _Gate(len(prefix))
+        tail = _without(model, prefix, gate)
+        tail.register_forward_pre_hook(gate.enter)
+        tail.register_forward_hook(gate.leave)
+        return Split(head=ModuleHead(model, prefix), tail=tail)
 
     @contextmanager
     def watched(self, model: nn.Module, positions: Sequence[int], passed: Passed) -> Iterator[Run]:
@@ -178,17 +224,18 @@ def _broken(root: _Call) -> str:
     return f"behind {last} no module comes"
 
 
-def _without(model: nn.Module, prefix: _Prefix) -> nn.Module:
-    """A copy of the model that shares all modules but these; there it has identities."""
+def _without(model: nn.Module, prefix: _Prefix, gate: _Gate) -> nn.Module:
+    """A copy of the model that shares all modules but these; there it passes on what comes."""
     clone = copy.copy(model)
     clone._modules = dict(model._modules)
     clone._forward_hooks = copy.copy(model._forward_hooks)
+    clone._forward_pre_hooks = copy.copy(model._forward_pre_hooks)
     for name, module in model._modules.items():
         inner = tuple(p.removeprefix(f"{name}.") for p in prefix if p.startswith(f"{name}."))
         if name in prefix:
-            clone._modules[name] = nn.Identity()
+            clone._modules[name] = _Passed(gate)
         elif module is not None and inner:
-            clone._modules[name] = _without(module, inner)
+            clone._modules[name] = _without(module, inner, gate)
     return clone
 
 

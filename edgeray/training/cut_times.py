@@ -103,7 +103,8 @@ class _Watch:
                 tensor.register_hook(partial(self._passed_back, number))  # type: ignore[no-untyped-call]
 
     def _passed_back(self, number: int, _gradient: Tensor) -> None:
-        self.steps[-1].back.setdefault(number, self._clock())
+        if number not in self.steps[-1].back:
+            self.steps[-1].back[number] = self._clock()
 
 
 class _Memory:

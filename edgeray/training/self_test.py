@@ -23,12 +23,9 @@ def self_test(model: nn.Module, cut: Cut, batch: Tensor) -> None:
     machines the tail has to be handed that state, else the parts draw other, equally random numbers.
     Works on copies: the model stays as it is, and so does the generator.
     """
-    expected = _step(model, None, batch)
     where = f"{type(model).__name__} cannot be cut behind {cut.name}"
-    try:
-        found = _step(model, cut, batch)
-    except Exception as error:
-        raise CannotCutError(f"{where}: its parts fail with {type(error).__name__}: {error}") from error
+    expected = _tried(f"{where}: without a cut, it", model, None, batch)
+    found = _tried(f"{where}: in two parts, it", model, cut, batch)
     for what, value in expected.items():
         difference = _difference(value, found[what])
         if difference is not None:
@@ -36,6 +33,13 @@ def self_test(model: nn.Module, cut: Cut, batch: Tensor) -> None:
                 f"{where}: {what} {difference}\n  expected: the same bits as without a cut\n"
                 "  remedy:   cut elsewhere; forward may use no random numbers but torch's, and keep no counts of its own"
             )
+
+
+def _tried(what: str, model: nn.Module, cut: Cut | None, batch: Tensor) -> _Step:
+    try:
+        return _step(model, cut, batch)
+    except Exception as error:  # somebody's code, on somebody's batch
+        raise CannotCutError(f"{what} fails with {type(error).__name__}: {error}") from error
 
 
 def _step(model: nn.Module, cut: Cut | None, batch: Tensor) -> _Step:
