@@ -11,6 +11,7 @@ from scipy import sparse
 from policies.flows.graph import Floats, Route
 
 TOLERANCE = 1e-12
+SPREADING = 4
 
 
 def incidence(routes: Sequence[Route], links: int) -> sparse.csr_array:
@@ -51,6 +52,32 @@ def _least(routes: Sequence[Route], volumes: Floats, share: Floats) -> Floats:
         for route, volume in zip(routes, volumes.tolist(), strict=True)
     ]
     return np.array(least, dtype=np.float64)
+
+
+def spread(routes: Sequence[Route], rates: Floats, capacity_bps: Floats) -> Floats:
+    """Rates that fit, raised in proportion to themselves over what the links have left (nearly all of it).
+
+    Each rate is divided by the load of the fullest link on its route, SPREADING times over. That overloads
+    nothing: a link's flows together grow by no more than it has room for. Unlike max_min it takes a few passes
+    over arrays. Flows of no link get none.
+    """
+    lengths = np.array([len(route.links) for route in routes], dtype=np.int64)
+    crossing = lengths > 0
+    if not crossing.any():
+        return np.zeros(len(routes))
+    links = np.array([link for route in routes for link in route.links], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths[crossing])[:-1]])
+    raised = rates[crossing]
+    for _ in range(SPREADING):
+        granted = np.bincount(links, np.repeat(raised, lengths[crossing]), len(capacity_bps))
+        load = np.divide(
+            granted, capacity_bps, out=np.where(granted > 0, np.inf, 0.0), where=capacity_bps > 0
+        )
+        fullest = np.maximum.reduceat(load[links], starts)
+        raised = np.divide(raised, fullest, out=np.zeros_like(raised), where=raised > 0)
+    result = np.zeros(len(routes))
+    result[crossing] = raised
+    return result
 
 
 def max_min(routes: Sequence[Route], weights: Floats, capacity_bps: Floats) -> Floats:

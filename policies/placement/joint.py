@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.flows.graph import Floats
-from policies.flows.sharing import incidence, max_min
+from policies.flows.sharing import spread
 from policies.model import Decision, Snapshot, Workload
 from policies.placement.allocation import allocate_tasks
 from policies.placement.board import Board, FlooredThroughput, Objective, ProportionalFairness
@@ -232,9 +232,6 @@ def grant(board: Board) -> None:
         for job, rate in zip(board.jobs, rates.tolist(), strict=True)
         for size, route in zip(job.demand.bits, job.routes, strict=True)
     ]
-    needed = np.array(bits, dtype=np.float64)
-    capacity = board.state.graph.capacity_bps
-    spare = np.maximum(capacity - incidence(routes, len(capacity)) @ needed, 0.0)
-    board.state.set_flows(routes, needed + max_min(routes, needed, spare))
+    board.state.set_flows(routes, spread(routes, np.array(bits), board.state.graph.capacity_bps))
     for job, rate in zip(board.jobs, rates, strict=True):
         job.granted_per_s = float(rate) if np.isfinite(rate) else None

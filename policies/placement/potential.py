@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import dijkstra
 from policies.flows.graph import LOCAL, Floats, Graph, Ints, Route
 from policies.placement.demand import ANYWHERE, Demand
 
-EFFORT = 360_000
+EFFORT = 240_000
 """Arcs that the searches of one local improvement may look at: on large networks, where a search takes longer
 and a single move matters less to all jobs together, that means fewer of them."""
 HOP = 1e-15

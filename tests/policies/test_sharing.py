@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from policies.flows.graph import LOCAL, Route
-from policies.flows.sharing import equal_share, incidence, max_min, volume_share
+from policies.flows.sharing import equal_share, incidence, max_min, spread, volume_share
 from policies.placement.rates import dominant_fair, floored_sum, proportional_fair
 
 
@@ -50,6 +50,25 @@ def random_routes(rng: np.random.Generator, flows: int, links: int) -> list[Rout
         over(*sorted(rng.choice(links, size=int(rng.integers(1, links + 1)), replace=False).tolist()))
         for _ in range(flows)
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), flows=st.integers(1, 8), links=st.integers(1, 6))
+def test_spread_rates_fit_and_none_falls(seed: int, flows: int, links: int) -> None:
+    rng = np.random.default_rng(seed)
+    routes = [*random_routes(rng, flows, links), LOCAL]
+    capacity = rng.uniform(0.1, 10, links)
+    rates = volume_share(routes, rng.integers(0, 4, flows + 1).astype(float), capacity) * 0.9
+    raised = spread(routes, rates, capacity)
+    assert (incidence(routes, links) @ raised <= capacity * (1 + 1e-9)).all()
+    assert (raised >= rates).all()
+    assert ((raised > 0) == (rates > 0)).all()
+
+
+def test_spread_gives_a_link_away_in_proportion() -> None:
+    raised = spread([over(0), over(0), over(0, 1)], np.array([1.0, 2.0, 1.0]), np.array([8.0, 1.0]))
+    assert raised == pytest.approx([7 / 3, 14 / 3, 1.0], rel=1e-3)
+    assert spread([over(0)], np.ones(1), np.zeros(1)).tolist() == [0.0]
 
 
 @settings(max_examples=60, deadline=None)
