@@ -96,12 +96,11 @@ class GraphTrace:
 
     def _part(self, model: nn.Module, start: int, stop: int) -> tuple[GraphPart, Stretch]:
         """Operations start to stop; a tuple comes out, of a tail the logits."""
-        body = self._body[start:stop]
         state = _state(model) | self._constants
         used = [node for node in self._attributes if any(start <= self._at[u] < stop for u in node.users)]
         tensors = [node for node in used if isinstance(state[_path(node)], Tensor)]
         inputs = self._crossing(start) if start else [self._input]
-        stretch = Stretch(inputs, tensors, body, self._batch)
+        stretch = Stretch(inputs, tensors, self._body[start:stop], self._batch)
         outputs = [self._result] if stop == self._end else self._crossing(stop)
         stretch.end(outputs, single=start > 0 and stop == self._end)
         others = {_path(node): state[_path(node)] for node in used if node not in tensors}
@@ -111,11 +110,13 @@ class GraphTrace:
 
     def _crossing(self, position: int) -> list[fx.Node]:
         """What operations behind a position need of those before it, sizes left out."""
+        return [n for n in self._needed(position) if isinstance(value_of(n), Tensor | tuple | list)]
+
+    def _needed(self, position: int) -> list[fx.Node]:
         if position == self._end:
             return []
         before = [self._input, *self._body[:position]]
-        needed = [node for node in before if any(self._at[user] >= position for user in node.users)]
-        return [node for node in needed if isinstance(value_of(node), Tensor | tuple | list)]
+        return [node for node in before if any(self._at[user] >= position for user in node.users)]
 
     def _refusal(self, model: nn.Module, position: int) -> str | None:
         if position == self._end:
@@ -131,10 +132,11 @@ class GraphTrace:
         shared = self._on_both_sides(model, position)
         if shared is not None:
             return f"{where} {shared} has been used, and is used again behind"
-        try:
-            self._part(model, position, self._end)
-        except LookupError as error:
-            return f"{where} the size {error} is in use, and the tensors there do not tell it"
+        if crossing != self._needed(position):
+            try:
+                Stretch(crossing, self._attributes, self._body[position:], self._batch)
+            except LookupError as error:
+                return f"{where} the size {error} is in use, and the tensors there do not tell it"
         return None
 
     def _on_both_sides(self, model: nn.Module, position: int) -> str | None:
