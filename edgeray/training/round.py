@@ -64,7 +64,8 @@ class _Part:
 class Round:
     """Drives the members from the averaged weights to weights of their own.
 
-    patience_s: a member that owes a message, and from or to which nothing moves for so long, is dropped, as is one
+    patience_s: a member that owes a message, and from which none has come for so long since it was last told something,
+    is dropped (so it has to exceed a batch's seconds, and those of the message on its way), as is one
     whose channel breaks or that says what is not due: none of what it did in this round counts. A member that is lost
     after it finished still counts, and is gone for the next round.
     dropped: why, by client. gone: of these and those lost afterwards, the members. busy_s: the server computing.

@@ -84,14 +84,14 @@ def lenet() -> Chain:
 
 
 def residual() -> Chain:
-    """Two cuts lie inside the residual block, where two tensors cross, and one before dropout."""
+    """Two cuts lie inside the residual block, where two tensors cross, and most between two dropouts."""
     return _chain(
         nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()),
         nn.Dropout(0.2),
         Fork(),
         First(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4))),
         Join(),
-        nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, CLASSES)),
+        nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(16, CLASSES)),
     )
 
 
@@ -216,7 +216,7 @@ def make_server(make: Callable[[], Chain], settings: Settings, **options: Any) -
     options.setdefault("patience_s", 60.0)
     if options.get("mode") == "splitpipe-bf":
         options.setdefault("stages_of", stages(model))
-    loss = nn.functional.cross_entropy
+    loss = options.pop("loss", nn.functional.cross_entropy)
     return Server(model, cutter(model), loss=loss, settings=settings, order=order, **options)
 
 
