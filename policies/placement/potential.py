@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 from policies.flows.graph import LOCAL, Floats, Graph, Ints, Route
 from policies.placement.demand import ANYWHERE, Demand
 
-EFFORT = 240_000
+EFFORT = 180_000
 """Arcs that the searches of one local improvement may look at: on large networks, where a search takes longer
 and a single move matters less to all jobs together, that means fewer of them."""
+Bools = npt.NDArray[np.bool_]
 HOP = 1e-15
 """A hop's own price, so that of routes that cost nothing the shortest is taken."""
 
@@ -102,10 +104,10 @@ class Resources:
             seconds=np.array([seconds for _, seconds in used], dtype=np.float64),
         )
 
-    def tree(self, source: int, link_prices: Floats) -> tuple[Floats, Ints]:
-        """Cheapest way from source to each device: (price, predecessor)."""
+    def tree(self, source: int, link_prices: Floats, limit: float = np.inf) -> tuple[Floats, Ints]:
+        """Cheapest way from source to each device: (price, predecessor); price inf where it is above limit."""
         self.arcs.data[:] = link_prices[self.arc_link] + HOP
-        prices, before = dijkstra(self.arcs, indices=source, return_predecessors=True)
+        prices, before = dijkstra(self.arcs, indices=source, return_predecessors=True, limit=limit)
         return prices, before
 
     def route(self, source: int, target: int, before: Ints) -> Route:
@@ -165,10 +167,12 @@ def place_by_potential(
         trees: dict[int, Ints] = {}
         work = np.where(possible, seconds, 0.0)
         price = np.zeros(devices)
+        sources = {placement[asked.producers[flow]] for flow in asked.inputs[task]}
+        limit = _limit(sources, possible, load, work / unit, power)
         for flow in asked.inputs[task]:
             more = asked.bits[flow] * resources.seconds_per_bit / unit
             source = placement[asked.producers[flow]]
-            reach, trees[flow] = resources.tree(source, increase(load[devices:], more, power))
+            reach, trees[flow] = resources.tree(source, increase(load[devices:], more, power), limit)
             receiving, sending = transfer_work(asked, flow, source)
             work = work + receiving
             price = price + reach + increase(load[source : source + 1], sending / unit, power)
@@ -193,6 +197,16 @@ def place_by_potential(
         routes=routes,
         usage=resources.usage(asked, tuple(placement), routes),
     )
+
+
+def _limit(sources: Collection[int], possible: Bools, load: Floats, work: Floats, power: float) -> float:
+    """What no way to a better place than the inputs' own device costs, if they come from one and it will do."""
+    if len(sources) != 1:
+        return np.inf
+    (source,) = sources
+    if not possible[source]:
+        return np.inf
+    return float(increase(load[source : source + 1], work[source : source + 1], power)[0])
 
 
 def transfer_work(asked: Demand, flow: int, source: int) -> tuple[Floats, Floats]:

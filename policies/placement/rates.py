@@ -63,7 +63,7 @@ def proportional_fair(
     Source: Kelly, Maulloo and Tan 1998, Rate control for communication networks (the dual, by multiplicative
     steps): a job that pays its prices asks 1 / price; a resource's price is multiplied by its load, which is the
     expectation-maximisation step of that dual, and by a power of the step before (momentum). What oversteps is
-    scaled back, and what is left over is filled in proportion. Exact in the limit; after 150 rounds the sum of
+    scaled back, and what is left over is filled in proportion. Exact in the limit; after 100 rounds the sum of
     logarithms is within some thousandths a job. O(rounds x nonzeros).
     """
     contest = Contest.of(usage, limits)

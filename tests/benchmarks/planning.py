@@ -89,10 +89,10 @@ def misses(results: dict[str, list[Row]]) -> list[str]:
 def print_table(title: str, rows: Sequence[Row]) -> None:
     print(f"\n{title}")
     if rows:
-        print("  ".join(f"{name:>12}" for name in rows[0]))
+        print("  ".join(f"{name:>22}" for name in rows[0]))
     for row in rows:
         shown = (f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values())
-        print("  ".join(f"{value:>12}" for value in shown), flush=True)
+        print("  ".join(f"{value:>22}" for value in shown), flush=True)
 
 
 def instance(seed: int, devices: int, mean_bps: float, jobs: int) -> tuple[Network, list[Workload]]:
