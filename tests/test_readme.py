@@ -51,7 +51,7 @@ EXPECTED = {
     "edgeray stop": "stopped",
     "edgeray compare apps/attributes": r"(?s)LR.*joint",
     "edgeray plan apps/poster": r"makespan",
-    "edgeray plan diamond": r"diamond by heft: makespan",
+    "edgeray plan diamond": r"(?s)diamond by heft.*makespan",
     "edgeray submit apps/poster": r"poster\.png",
     "edgeray compare apps/poster": r"(?s)HEFT.*portfolio",
     "edgeray generate": r"^$",
