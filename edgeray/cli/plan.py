@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stdout
+from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stderr, stdout
 from edgeray.cli.gantt import gantt
 from edgeray.cli.jobs import Json, PolicyName
 from edgeray.cli.plan_split import plan_split
@@ -47,11 +47,14 @@ def plan(
     if any(is_split_training(path) for path in job_files):
         plan_split(job_files, policy, as_json)
         return
-    loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
-    apps = [load_app(path) for path in job_files]
-    chosen = chosen_policy(policy, mode_of_all(apps))
-    workloads = workloads_of(apps, loaded, ProfileStore())
-    answer = decision_json(chosen, decide(chosen, workloads, loaded.network), workloads)
+    with stderr.status("reading") as status:
+        loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
+        apps = [load_app(path) for path in job_files]
+        chosen = chosen_policy(policy, mode_of_all(apps))
+        workloads = workloads_of(apps, loaded, ProfileStore())
+        tasks = sum(len(app.job.tasks) for app in apps)
+        status.update(f"{chosen} plans {tasks:,} tasks on {len(loaded.network.devices):,} devices")
+        answer = decision_json(chosen, decide(chosen, workloads, loaded.network), workloads)
     if as_json:
         print_json(answer)
     else:
@@ -134,4 +137,4 @@ def _against_bound(job: dict[str, Any]) -> str:
     above = job["makespan_s"] / job["bound_s"] - 1
     if above < 5e-4:
         return f"which equals the bound of {seconds_text(job['bound_s'])}: no schedule is shorter"
-    return f"within {above:.1%} of the bound of {seconds_text(job['bound_s'])}"
+    return f"{above:.1%} above the bound of {seconds_text(job['bound_s'])}: no schedule is shorter than that"

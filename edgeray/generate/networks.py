@@ -71,8 +71,8 @@ def random_network(
         for i, kind in enumerate(chosen)
     ]
     pairs = random_pairs(rng, count, round(count * degree / 2)) if shape == "random" else _pairs(count, shape)
-    drawn = rng.normal(mean_bps, deviation * mean_bps, len(pairs))
-    capacity = np.clip(drawn, _LEAST_PART_OF_MEAN * mean_bps, None)
+    normal = rng.normal(mean_bps, deviation * mean_bps, len(pairs))
+    capacity = np.clip(normal, _LEAST_PART_OF_MEAN * mean_bps, None)
     return network_of(devices, [(a, b, float(c)) for (a, b), c in zip(pairs, capacity, strict=True)])
 
 

@@ -130,4 +130,4 @@ def test_a_thousand_tasks_do_not_flood_the_terminal(capsys: pytest.CaptureFixtur
     assert "chain by portfolio: 1000 tasks, 999 transfers between devices" in told
     assert f"{1999 - MOST_ROWS} more" in told
     assert " t0 " in told and " t999 " in told and " t500 " not in told
-    assert "within 100.0% of the bound" in told
+    assert "100.0% above the bound" in told
