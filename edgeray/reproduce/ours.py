@@ -46,20 +46,34 @@ def floor_near_bound(table: Table, way: Way) -> Claim | None:
 
 
 def joint_mean(table: Table, way: Way) -> Claim | None:
-    checks = flat(
-        at_least(_place(cell), table.ratio(cell, "joint", ["otfa"]), 1.4) for cell in _cells(table, way)
-    )
+    cells = _cells(table, way)
+    checks = flat(at_least(_place(cell), table.ratio(cell, "joint", ["otfa"]), 1.4) for cell in cells)
     said = f"joint's mean is 1.4 times OTFA's, jobs {way}."
-    return _aim(f"joint-mean-{_slug(way)}", said, "its mean over OTFA's", "ratio", checks)
+    limits = _out_of_reach(table, cells, MEAN, 1.4)
+    return _aim(f"joint-mean-{_slug(way)}", said, "its mean over OTFA's", "ratio", checks, limits)
 
 
 def joint_geometric_mean(table: Table, way: Way) -> Claim | None:
+    cells = _cells(table, way)
     checks = flat(
-        at_least(_place(cell), table.ratio(cell, "joint", ["otfa"], GEOMETRIC), 2.0)
-        for cell in _cells(table, way)
+        at_least(_place(cell), table.ratio(cell, "joint", ["otfa"], GEOMETRIC), 2.0) for cell in cells
     )
     said = f"joint's geometric mean is twice OTFA's, jobs {way}."
-    return _aim(f"joint-geometric-{_slug(way)}", said, "its geometric mean over OTFA's", "ratio", checks)
+    limits = _out_of_reach(table, cells, GEOMETRIC, 2.0)
+    return _aim(
+        f"joint-geometric-{_slug(way)}", said, "its geometric mean over OTFA's", "ratio", checks, limits
+    )
+
+
+def _out_of_reach(table: Table, cells: Sequence[Cell], column: str, times: float) -> str:
+    """Where no policy could do so many times better than OTFA. The bound of the mean bounds a geometric mean, too."""
+    found = [(_place(cell), table.headroom(cell, "otfa", column)) for cell in cells]
+    beyond = [
+        f"{place} (the bound is {most.mean:.2f} times OTFA's)"
+        for place, most in found
+        if most and most.mean < times
+    ]
+    return f" No policy can reach it at {', '.join(beyond)}." if beyond else ""
 
 
 def _cells(table: Table, way: Way) -> list[Cell]:
@@ -75,7 +89,9 @@ def _slug(way: Way) -> str:
     return way.replace(" ", "-")
 
 
-def _aim(key: str, said: str, rule: str, unit: Unit, checks: tuple[Check, ...]) -> Claim | None:
+def _aim(
+    key: str, said: str, rule: str, unit: Unit, checks: tuple[Check, ...], limits: str = ""
+) -> Claim | None:
     if not checks:
         return None
     return Claim(
@@ -86,7 +102,7 @@ def _aim(key: str, said: str, rule: str, unit: Unit, checks: tuple[Check, ...]) 
         unit=unit,
         verdict=Verdict.HELD if all(check.holds for check in checks) else Verdict.MISSED,
         checks=checks,
-        why=counted(checks),
+        why=counted(checks) + limits,
     )
 
 

@@ -91,6 +91,14 @@ class Table:
             [mine[seed] for seed in seeds], [best(values[seed] for values in theirs) for seed in seeds]
         )
 
+    def headroom(self, cell: Cell, policy: str, column: str = MEAN) -> Estimate | None:
+        """The upper bound over policy's value: no other policy does so many times better."""
+        most, mine = self.by_seed(cell.bound(), BOUND), self.by_seed(cell, policy, column)
+        seeds = [seed for seed in sorted(mine) if seed in most]
+        if not seeds:
+            return None
+        return estimate_ratio([most[seed] for seed in seeds], [mine[seed] for seed in seeds])
+
     def growth(
         self, first: Cell, last: Cell, policy: str, column: str = MEAN, over: str | None = None
     ) -> Estimate | None:

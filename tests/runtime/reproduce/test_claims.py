@@ -196,6 +196,16 @@ def test_our_aims() -> None:
     assert [aim.verdict for aim in judge_aims(table({"a": (x, poor)}))] == [Verdict.MISSED] * 3
 
 
+def test_an_aim_that_no_policy_can_reach_is_called_so() -> None:
+    x = (30.0, 70.0)
+    near = {"joint-floor": (1.3, 3), "bound": (1.3, 4), "joint": (1.3, 3), "otfa": (1, 1)}
+    floor, mean, geometric = judge_aims(table({"a": (x, near)}))
+    assert "No policy" not in floor.why
+    for aim in (mean, geometric):
+        assert aim.verdict is Verdict.MISSED
+        assert "No policy can reach it at 30 devices, 1 Mbps (the bound is 1.30 times OTFA's)." in aim.why
+
+
 def test_numbers_beside_the_specification() -> None:
     made: Table = table({"table": ((1.0,), {"lr": (0.038,), "otfa": (0.2,)})})
     rows = {one.policy: one for one in beside_specification(made)}
