@@ -19,6 +19,7 @@ from edgeray.errors import BadInputError, EdgeRayError
 from edgeray.planning import chosen_policy
 from edgeray.results import read_values
 from edgeray.spec import App, load_app
+from policies.model import Mode
 
 if TYPE_CHECKING:
     from edgeray.scheduler.views import JobView
@@ -64,22 +65,28 @@ class JobHandle:
 
 
 def submit(
-    job: str | Path | App | Any, *, policy: str | None = None, name: str | None = None, detach: bool = False
+    job: str | Path | App | Any,
+    *,
+    policy: str | None = None,
+    name: str | None = None,
+    mode: Mode = "stream",
+    detach: bool = False,
 ) -> JobHandle:
     """Submit an app folder, a job file, or a DAG made with Ray's .bind().
 
     policy: joint for streams and portfolio for one-shot jobs unless you say otherwise.
-    name: of the job, for DAGs. detach: the job outlives this program; otherwise it ends 30 s after the
-    last status() or wait(). Raises SpecError or BadInputError for what is wrong with the input, and
-    ClusterError when there is no cluster to submit to.
+    name, mode: of the job, for DAGs ("once": each task runs once); files tell theirs. detach: the job outlives this
+    program; otherwise it ends 30 s after the last status() or wait().
+    Raises SpecError or BadInputError for what is wrong with the input, and ClusterError when there is no cluster
+    to submit to.
     """
-    app = _app(job, name)
+    app = _app(job, name, mode)
     chosen = chosen_policy(policy, app.job.mode)
     client = Client(app.folder)
     return JobHandle(client.submit(app, chosen, lease_s=None if detach else LEASE_S), client)
 
 
-def _app(job: Any, name: str | None) -> App:
+def _app(job: Any, name: str | None, mode: Mode) -> App:
     if isinstance(job, App):
         return job
     if isinstance(job, str | Path):
@@ -87,7 +94,7 @@ def _app(job: Any, name: str | None) -> App:
     if hasattr(job, "get_args") or type(job).__module__.startswith("ray.dag"):
         from edgeray.spec.ray_dag import app_from_ray_dag
 
-        return app_from_ray_dag(job, name=name or "dag")
+        return app_from_ray_dag(job, name=name or "dag", mode=mode)
     raise BadInputError(
         f"cannot submit a {type(job).__name__}\n"
         "  expected: the path of an app folder or job file, or a DAG made with Ray's .bind()"

@@ -141,6 +141,19 @@ def test_files_and_values_reach_tasks_and_a_python_program(session: Session) -> 
     assert told == [{"total": {"low": sum(range(5000)), "note": f"sum {sum(range(10_000))}"}}, "portfolio"]
 
 
+def test_a_ray_dag_may_run_once(session: Session) -> None:
+    program = session.root / "sums" / "dag.py"
+    program.write_text(
+        "import edgeray, json, ray, parts\n"
+        "numbers = ray.remote(parts.numbers).bind(count=100)\n"
+        "halves = ray.remote(parts.halves).bind(numbers)\n"
+        "job = edgeray.submit(halves, name='halves', mode='once')\n"
+        f"print(json.dumps(job.results({str(session.root / 'halved')!r})['halves']['low'].tolist()))\n"
+    )
+    told = json.loads(session.run("exec", "--", sys.executable, program))
+    assert told == list(range(50))
+
+
 def test_a_task_that_raises_ends_the_job_by_name(session: Session) -> None:
     process = session.start("submit", session.root / "failing")
     _, err = process.communicate(timeout=120)
