@@ -12,17 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeray.assets.tensorflow_graph import Array
 from edgeray.assets.tensorflow_to_onnx import serialize
+from edgeray.training.models.mobilenet import STAGES
 
-# (expansion, output channels, repeats, stride of the first): Table 2 of the paper.
-_BLOCKS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
 _BATCH_NORM_EPSILON = 1e-5  # PyTorch's default, with which the weights were trained
 
 
@@ -37,7 +28,7 @@ def features_model(checkpoint: bytes) -> bytes:
     builder = _Builder({name: tensor.numpy() for name, tensor in state.items()})
     data = builder.convolution("images", "features.0.0", "features.0.1", stride=2)
     channels, layer = 32, 1
-    for expansion, width, repeats, first_stride in _BLOCKS:
+    for expansion, width, repeats, first_stride in STAGES:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             out = builder.bottleneck(

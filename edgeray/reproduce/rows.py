@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edgeray.generate import attributes_jobs, thesis_network
 from edgeray.policy_names import policy_named
 from edgeray.reproduce.experiments import ARRIVALS_PER_S, HOLD_S, SETTLED_S, Cell, Trial
+from edgeray.scheduler.timed import TimedPolicy
 from edgeray.simulator import Arrival, Outcome, Scenario, simulate
 from policies.bound import throughput_bound
 from policies.evaluate import PlacedJob, predict
@@ -152,23 +153,8 @@ class PlanningTimes:
         self.seconds: dict[JobId, float] = {}
 
     def policy_named(self, name: str) -> Policy:
-        return _Timed(policy_named(name), self.seconds)
+        return TimedPolicy(policy_named(name), self._decided)
 
-
-class _Timed:
-    def __init__(self, policy: Policy, seconds: dict[JobId, float]) -> None:
-        self._policy = policy
-        self._seconds = seconds
-
-    @property
-    def name(self) -> str:
-        return self._policy.name
-
-    def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
-        began = time.perf_counter()
-        decision = self._policy.decide(snapshot, arrivals)
-        took = time.perf_counter() - began
-        for workload in arrivals:
-            if workload.job.id in decision.plans:
-                self._seconds[workload.job.id] = took
-        return decision
+    def _decided(self, seconds: float, decision: Decision) -> None:
+        for job in decision.plans:
+            self.seconds.setdefault(job, seconds)  # later ones re-adjust it

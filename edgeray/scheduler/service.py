@@ -43,6 +43,7 @@ from edgeray.scheduler.timed import TimedPolicy
 from edgeray.scheduler.views import DeviceView, JobView, job_view
 from edgeray.telemetry.records import DeviceSample, as_json
 from policies.model import (
+    Decision,
     DeviceId,
     FlowId,
     JobId,
@@ -223,7 +224,7 @@ class SchedulerService:
         """How long the last decision took."""
         return self._planning_s
 
-    def _planned(self, seconds: float) -> None:
+    def _planned(self, seconds: float, _decision: Decision) -> None:
         self._planning_s = seconds
 
     # Telemetry

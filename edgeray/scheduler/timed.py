@@ -9,9 +9,9 @@ from policies.model import Decision, Policy, Snapshot, Workload
 
 
 class TimedPolicy:
-    """A policy that tells how many seconds each decision took."""
+    """A policy that tells of each decision how many seconds it took."""
 
-    def __init__(self, policy: Policy, tell: Callable[[float], None]) -> None:
+    def __init__(self, policy: Policy, tell: Callable[[float, Decision], None]) -> None:
         self._policy = policy
         self._tell = tell
 
@@ -22,5 +22,5 @@ class TimedPolicy:
     def decide(self, snapshot: Snapshot, arrivals: Sequence[Workload]) -> Decision:
         began = time.perf_counter()
         decision = self._policy.decide(snapshot, arrivals)
-        self._tell(time.perf_counter() - began)
+        self._tell(time.perf_counter() - began, decision)
         return decision

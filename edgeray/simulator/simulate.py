@@ -18,7 +18,7 @@ from edgeray.simulator.outcome import Detail, Outcome, Sharing, SimulatedJob
 from edgeray.simulator.rates import RatesWorld
 from edgeray.simulator.scenario import Arrival, DeviceFails, DeviceReturns, Disturbance, Scenario, check
 from edgeray.simulator.world import Order, World
-from policies.model import FlowId, JobId, Policy
+from policies.model import Decision, FlowId, JobId, Policy
 
 _WORLDS: dict[Detail, type[ItemsWorld] | type[RatesWorld]] = {"items": ItemsWorld, "rates": RatesWorld}
 
@@ -93,10 +93,13 @@ class _Simulation:
         self._clock.run(math.inf if until_s is None else until_s)
         return self._outcome(self._last_s if until_s is None else until_s)
 
+    def _planned(self, seconds: float, _decision: Decision) -> None:
+        self._planning_s.append(seconds)
+
     def _timed(self, name: str) -> Policy:
         if name not in self._policies:
             try:
-                self._policies[name] = TimedPolicy(self._policy_named(name), self._planning_s.append)
+                self._policies[name] = TimedPolicy(self._policy_named(name), self._planned)
             except ValueError as error:
                 raise BadInputError(str(error)) from error
         return self._policies[name]

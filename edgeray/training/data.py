@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -84,9 +84,6 @@ def mnist_5k(subset: Subset, padded_to: int | None = None) -> Images:
     chosen = (np.arange(len(rows)) % 5 == 4) == (subset == "test")
     pixels, labels = rows[chosen, :-1].reshape(-1, 28, 28), rows[chosen, -1].astype(np.int64)
     return Images(pixels, labels, mean=0.1307, deviation=0.3081, padded_to=padded_to)
-
-
-DATASETS: Mapping[str, Callable[..., Images]] = {"fashion-mnist": fashion_mnist, "mnist-5k": mnist_5k}
 
 
 def labels_of(dataset: Any) -> Indices:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from edgeray.training.models.stem import Stem, check_stem
 
 # (expansion, output channels, repeats, stride of the first): Table 2 of the paper.
-_STAGES = (
+STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
     (6, 32, 3, 2),
@@ -49,7 +49,7 @@ class MobileNetV2(nn.Module):
         features: list[nn.Module] = [
             _convolution(channels, inputs, kernel_size=3, stride=2 if stem == "imagenet" else 1)
         ]
-        for number, (expansion, filters, repeats, first_stride) in enumerate(_STAGES):
+        for number, (expansion, filters, repeats, first_stride) in enumerate(STAGES):
             outputs = _rounded(filters * width)
             for repeat in range(repeats):
                 stride = first_stride if repeat == 0 and (stem == "imagenet" or number != 1) else 1
