@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from edgeray.node.turn import next_turn
+from edgeray.scheduler.lanes import LATE_S
 from edgeray.simulator.clock import WORLD, Clock
 from edgeray.simulator.fluid import Pipe
 from edgeray.simulator.processor import Processor
 from edgeray.simulator.queues import SinkLog, SourceRun, TaskRun
 from policies.model import FlowId, TaskId
-
-LATE_S = 1e-6
-"""So long after its planned start a one-shot job's task is late: what rounding moves is not."""
 
 
 class StageRun:
