@@ -34,7 +34,8 @@ class FlowRule:
 
     flow: unique in the cluster, e.g. "job7/a->b". port: the TCP port that the consumer's device listens on,
     unique in the cluster while the flow lives. route: devices from the producer's to the consumer's.
-    rate_bps: bits/s on the wire, Ethernet headers included (what tc counts).
+    rate_bps: bits/s on the wire, Ethernet headers included (what tc counts). ceil_bps: what it may take while
+    nobody else wants it; None: rate_bps is the most it gets.
     """
 
     flow: str
@@ -44,6 +45,7 @@ class FlowRule:
     destination: DeviceId
     route: tuple[DeviceId, ...]
     rate_bps: float
+    ceil_bps: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeray.network.types import FlowRule
-from policies.model import DeviceId, FlowId, JobId, TaskId
+from policies.model import DeviceId, FlowId, JobId, Mode, Rounds, TaskId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,8 @@ class StagePlan:
 
     local: (producer, consumer) pairs inside the stage. inputs: each task's producers, in argument order.
     depth_items: how many items may wait at each input, enough for the slowest parallel branch.
-    due_s: of a one-shot job, when each task is to begin, in seconds from the job's start; None for a stream.
+    due_s: of a one-shot job, when each task is to begin, in seconds from the job's start; None for others.
+    rounds: of a job that trains a model, what its plan says of that.
     """
 
     job: JobId
@@ -52,6 +53,8 @@ class StagePlan:
     depth_items: int
     granted_per_s: float | None
     due_s: Mapping[TaskId, float] | None = None
+    mode: Mode = "stream"
+    rounds: Rounds | None = None
 
 
 class Effect:

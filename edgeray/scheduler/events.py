@@ -58,12 +58,14 @@ class StageEnded(Event):
     """A stage is gone: it finished (error None), was stopped (error None) or broke.
 
     peer_lost: it broke because a flow's other end went away: a consequence, whose cause may be told later.
+    died: its process was killed or crashed, rather than that its code raised.
     """
 
     job: JobId
     device: DeviceId
     error: str | None
     peer_lost: bool = False
+    died: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import Literal
 from policies.model.ids import DeviceId, FlowId, JobId, TaskId
 from policies.model.network import Device
 
-Mode = Literal["stream", "once"]
+Mode = Literal["stream", "once", "loop"]
 """stream: every task runs once per item, as many items a second as can be. once: each task runs once, as soon
-as can be."""
+as can be. loop: all tasks run side by side and talk to each other, both ways, until they are done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,27 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a job of mode "loop" trains: one model, in rounds, by a server task and client tasks on their own data.
+
+    batches: of each client in a round, all its local epochs together. micro_batches: how many pieces a policy may
+    cut a batch into; 1 where pieces would change what is learned (BatchNorm).
+    """
+
+    server: TaskId
+    batches: Mapping[TaskId, int]
+    rounds: int
+    micro_batches: int = 1
+
+    @property
+    def clients(self) -> tuple[TaskId, ...]:
+        return tuple(self.batches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A DAG. Tasks stand in topological order, ties by id; a task with no inputs is a source.
+    """A DAG; of mode "loop" a server and its clients, with a flow from and to each. Tasks stand in topological
+    order, ties by id; a task with no inputs is a source.
 
     A stream's sources are pinned. items_per_s: the slowest source's own rate, which caps the job's throughput;
     None when unlimited.
@@ -55,6 +74,7 @@ class Job:
     items_per_s: float | None = None
     kind: str = "dataflow"
     mode: Mode = "stream"
+    training: Training | None = None
 
     @property
     def sources(self) -> tuple[Task, ...]:
@@ -66,18 +86,44 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutProfile:
+    """What the profiler measured of the places where a model can be cut, from the input on; the last cut is the whole
+    model. All sequences have one value a cut; those in mappings are by device type.
+
+    layers: on the device. up_bytes, down_bytes: on the wire a batch, activations with labels, and gradients; 0 for the
+    last. weights_bytes: of the layers on the device, on the wire, each way a round. forward_s, backward_s: of a batch
+    through the layers on a device, with their update. server_s: of a batch through the rest, both ways, with its
+    update. memory_bytes: of the whole process on a device. All infinite where it did not fit. send_s_per_byte: of
+    computing that either end of a flow takes, by device type.
+    """
+
+    names: tuple[str, ...]
+    layers: tuple[int, ...]
+    up_bytes: tuple[float, ...]
+    down_bytes: tuple[float, ...]
+    weights_bytes: tuple[float, ...]
+    forward_s: Mapping[str, tuple[float, ...]]
+    backward_s: Mapping[str, tuple[float, ...]]
+    server_s: Mapping[str, tuple[float, ...]]
+    memory_bytes: Mapping[str, tuple[float, ...]]
+    send_s_per_byte: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What the profiler measured of one job.
 
     seconds: per item, by (task, device type). output_bytes: on the wire per item, by producer.
     peak_memory_bytes: by task. transfer_seconds: computing time that either end of a flow takes to send or to
     receive one item of a producer's output (pickling, encryption, system calls), by (producer, device type).
+    cuts: of a job that trains a model; then the others are empty.
     """
 
     seconds: Mapping[tuple[TaskId, str], float]
     output_bytes: Mapping[TaskId, float]
     peak_memory_bytes: Mapping[TaskId, float]
     transfer_seconds: Mapping[tuple[TaskId, str], float] = field(default_factory=dict)
+    cuts: CutProfile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,22 @@ class Timetable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """How a job trains its model. cuts: by client, which of the profile's cuts ends its part (CutProfile).
+
+    micro_batches: pieces of a batch that are under way one behind the other; 1: a client waits for each batch.
+    round_s: what the policy reckons a round takes. predicted_s: with all that P1 leaves out, the server's queue
+    first of all. bound_s: no round is shorter; None where it is not known.
+    """
+
+    cuts: Mapping[TaskId, int]
+    micro_batches: int
+    round_s: float
+    predicted_s: float
+    bound_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Where each task of one job runs, which way each flow goes, and how fast.
 
@@ -34,6 +50,9 @@ class Plan:
     bottleneck: what binds it, e.g. "device e1", "link e2-e4", "source camera", "granted".
     granted_per_s: items/s the sources are paced to, or None when the policy grants no job rate.
     timetable: of a one-shot job; then throughput_per_s is 1 / makespan, and rates hold while a transfer runs.
+    rounds: of a job that trains a model; then throughput_per_s is rounds a second.
+    ceilings_bps: of flows that may take more than their rate while nobody else wants it, up to this; their rate
+    is a guarantee then. For all others the rate is the most they get.
     """
 
     job: JobId
@@ -45,6 +64,8 @@ class Plan:
     bottleneck: str
     granted_per_s: float | None = None
     timetable: Timetable | None = None
+    rounds: Rounds | None = None
+    ceilings_bps: Mapping[FlowId, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,7 @@ class SplitPlan:
 
     round_s: predicted seconds a round. bound_s: no round is shorter (`round_bound`); None where nobody asked.
     work_conserving: rates are guarantees, and a device takes more while others are silent; else they are ceilings.
+    micro_batches: pieces of a batch that are under way one behind the other; 1: a device waits for each batch.
     """
 
     policy: str
@@ -102,6 +103,7 @@ class SplitPlan:
     round_s: float
     bound_s: float | None = None
     work_conserving: bool = False
+    micro_batches: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

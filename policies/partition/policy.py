@@ -69,6 +69,7 @@ def edgesplit_overlap(instance: SplitInstance) -> SplitPlan | NoSplit:
         rates_bps=tuple(rates_bps.tolist()),
         round_s=round_s,
         work_conserving=True,
+        micro_batches=1 if instance.parts is None else instance.parts.micro_batches,
     )
 
 
