@@ -36,12 +36,13 @@ __all__ = [
 ]
 
 
-def candidate_cuts(model: nn.Module, example: Tensor) -> tuple[Cut, ...]:
+def candidate_cuts(model: nn.Module, example: Tensor, *, run: bool = True) -> tuple[Cut, ...]:
     """The cuts of a model, from the input on; the last one is the whole model. The model stays as it is.
 
     Between layers, where at most two tensors cross, nothing of the state_dict is needed on both sides, and the raw
     input is no longer needed. The same model and example give the same cuts in any process.
-    example: one batch of two samples or more; batches of other sizes can be trained.
+    example: one batch of two samples or more; batches of other sizes can be trained. run: the model may be run to find
+    its cuts; if not, as with weights that mean nothing, one that cannot be traced cannot be cut.
     Raises CannotCutError, which says why, where there is no cut but the whole model.
     """
     if example.dim() == 0 or len(example) < 2:
@@ -49,7 +50,7 @@ def candidate_cuts(model: nn.Module, example: Tensor) -> tuple[Cut, ...]:
             f"the example has shape {tuple(example.shape)}\n  expected: a batch of two samples or more"
         )
     with _training(model):
-        cuts, reasons = _found(model, example)
+        cuts, reasons = _found(model, example, run)
     if len(cuts) < 2:
         why = "\n  because:  ".join(reasons or ["it has one layer with a weight matrix"])
         raise CannotCutError(
@@ -84,18 +85,20 @@ def pareto(cuts: Sequence[Cut], costs: npt.ArrayLike) -> tuple[Cut, ...]:
     return tuple(kept)
 
 
-def _found(model: nn.Module, example: Tensor) -> tuple[tuple[Cut, ...], list[str]]:
+def _found(model: nn.Module, example: Tensor, run: bool) -> tuple[tuple[Cut, ...], list[str]]:
     trace: Trace
     try:
         trace = GraphTrace(model, example)
     except CannotCutError:
         raise
     except Exception as error:  # whatever the tracer stumbles over in somebody's code
+        untraced = f"torch.export cannot trace it: {str(error).strip().partition(chr(10))[0]}"
+        if not run:
+            return (), [untraced]
         trace = ModuleTrace(model, example)
-        first_line = str(error).strip().partition("\n")[0]
         cuts, reasons = trace.cuts(model)
         cuts, failures = _tested(model, cuts, example)
-        reasons = [f"torch.export cannot trace it: {first_line}", *reasons, *failures]
+        reasons = [untraced, *reasons, *failures]
     else:
         cuts, reasons = trace.cuts(model)
     return tuple(replace(cut, index=index) for index, cut in enumerate(cuts)), reasons
