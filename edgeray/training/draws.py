@@ -2,7 +2,8 @@
 
 Each batch has its own seed, from (root seed, round, epoch, client, batch), so that no generator's state outlives
 a batch: the root seed and the number of the round are all that a checkpoint needs. The client's layers draw first;
-only if they drew is the generator's state sent to the server, whose layers go on from there.
+only if they drew is the generator's state sent to the server, whose layers go on from there. A batch that is cut into
+pieces has a seed for each: which of them the server works on first does not matter.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from torch import Tensor
 _GENERATOR = threading.RLock()  # torch has one generator for the process; clients within one take turns
 
 
-def batch_seed(seed: int, round_number: int, epoch: int, client: str, batch: int) -> int:
-    """The seed of one batch: 63 bits, the same in any process."""
-    text = f"{seed}/{round_number}/{epoch}/{batch}/{client}"
+def batch_seed(seed: int, round_number: int, epoch: int, client: str, batch: int, piece: int = 0) -> int:
+    """The seed of one batch, or of a piece of it: 63 bits, the same in any process."""
+    part = f"{batch}.{piece}" if piece else f"{batch}"
+    text = f"{seed}/{round_number}/{epoch}/{part}/{client}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 

@@ -1,8 +1,9 @@
-"""The server's layers for one client: forward and backward over the batch that the client sent."""
+"""The server's layers for one client: forward and backward over the batches that the client sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +18,34 @@ from edgeray.training.settings import Settings
 from edgeray.training.weights import tensor_bytes
 
 
-class Batch:
-    """A client's batch on the server: what came, and the labels and random numbers for it."""
+@dataclass(slots=True, eq=False)
+class Piece:
+    """A piece of a client's batch on the server; all of it, where batches are not cut.
 
-    def __init__(self, sent: Forward, labels: Tensor, draws: Draws) -> None:
-        self.sent = sent
-        self.labels = labels
-        self.draws = draws
+    sent: what came. labels, draws: for it. share: of the batch's samples. The rest is how far it has got: inputs and
+    outputs of the stages that went forward, and the gradients of the outputs of the next one to go backward.
+    """
+
+    sent: Forward
+    labels: Tensor
+    draws: Draws
+    share: float = 1.0
+    inputs: list[tuple[Tensor, ...]] = field(default_factory=list)
+    outputs: list[tuple[Tensor, ...]] = field(default_factory=list)
+    gradients: tuple[Tensor | None, ...] = ()
+
+    @property
+    def last(self) -> bool:
+        """Is the batch complete with it?"""
+        return self.sent.piece + 1 == self.sent.pieces
 
 
 class Half:
     """Layers after the cut, as one stage or as several that follow each other, with their own optimizer.
 
-    A batch takes every stage forward in order, then every stage backward in reverse order; stages may be run one
-    by one, with those of other clients in between. loss_sum, samples: over the batches so far.
+    A piece takes every stage forward in order, then every stage backward in reverse order; stages may be run one
+    by one, with those of other pieces and clients in between. A batch's pieces go forward, and go backward, in order;
+    their gradients add up, and the weights are updated behind the last. loss_sum, samples: over the pieces so far.
     """
 
     def __init__(
@@ -49,68 +64,59 @@ class Half:
         self._loss = loss
         self._settings = settings
         self._saved = saved
-        self._batch: Batch | None = None
-        self._inputs: list[tuple[Tensor, ...]] = []  # of the stages that went forward
-        self._outputs: list[tuple[Tensor, ...]] = []
-        self._gradients: tuple[Tensor | None, ...] = ()
+        optimizer.clear_gradients()
 
-    def begin(self, batch: Batch) -> None:
-        """Take a batch whose forward is next."""
-        self._batch = batch
-        activations = [restored(one).detach() for one in batch.sent.activations]
-        self._inputs = [_leaves(activations, batch.sent.differentiable)]
-        self._outputs = []
-        self.optimizer.clear_gradients()
-
-    def forward(self) -> bool:
+    def forward(self, piece: Piece) -> bool:
         """Run the next stage forward; True: it was the last, backward is next."""
-        batch = self._the_batch()
-        stage = self.stages[len(self._outputs)]
-        last = len(self._outputs) + 1 == len(self.stages)
+        if not piece.inputs:
+            activations = [restored(one).detach() for one in piece.sent.activations]
+            piece.inputs.append(_leaves(activations, piece.sent.differentiable))
+        stage = self.stages[len(piece.outputs)]
+        last = len(piece.outputs) + 1 == len(self.stages)
         with self._saved.counting(self.stages):
-            with batch.draws.drawing():
-                outputs = stage(*self._inputs[-1])
+            with piece.draws.drawing():
+                outputs = stage(*piece.inputs[-1])
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
             if last:
-                loss = self._loss(outputs[0], batch.labels)
+                loss = self._loss(outputs[0], piece.labels)
                 outputs = (loss,)
-                self.loss_sum += float(loss.detach()) * len(batch.labels)
-                self.samples += len(batch.labels)
-        self._outputs.append(outputs)
+                self.loss_sum += float(loss.detach()) * len(piece.labels)
+                self.samples += len(piece.labels)
+        piece.outputs.append(outputs)
         if last:
-            self._gradients = (torch.ones_like(outputs[0]),)
+            # The shares of a batch's pieces add up to one, so their gradients to that of the batch's mean loss.
+            piece.gradients = (torch.full_like(outputs[0], piece.share),)
         else:
             wants = [output.requires_grad for output in outputs]
-            self._inputs.append(_leaves([output.detach() for output in outputs], wants))
+            piece.inputs.append(_leaves([output.detach() for output in outputs], wants))
         return last
 
-    def backward(self) -> bool:
-        """Run the next stage backward; True: it was the first, the weights are updated and answer() is there."""
-        outputs = self._outputs.pop()
-        inputs = self._inputs.pop()
-        send_back(outputs, self._gradients)
-        self._gradients = tuple(leaf.grad for leaf in inputs)
-        if not self._outputs:
+    def backward(self, piece: Piece) -> bool:
+        """Run the next stage backward; True: it was the first, and the answer is there. Behind a batch's last piece
+        the weights are updated."""
+        outputs = piece.outputs.pop()
+        inputs = piece.inputs.pop()
+        send_back(outputs, piece.gradients)
+        piece.gradients = tuple(leaf.grad for leaf in inputs)
+        through = not piece.outputs
+        if through and piece.last:
             self.optimizer.step()
-        return not self._outputs
+            self.optimizer.clear_gradients()
+        return through
 
-    def answer(self) -> Backward:
+    def answer(self, piece: Piece) -> Backward:
         """The gradients for the client."""
         how = self._settings.compress
-        gradients = tuple(
-            one if one is None else compressed(one.contiguous(), how) for one in self._gradients
+        return Backward(
+            gradients=tuple(
+                one if one is None else compressed(one.contiguous(), how) for one in piece.gradients
+            )
         )
-        self._batch, self._gradients = None, ()
-        return Backward(gradients=gradients)
 
     def size_bytes(self) -> int:
         """Weights, buffers and optimizer state."""
         weights = [value for stage in self.stages for value in stage.state_dict().values()]
         return tensor_bytes(weights) + self.optimizer.size_bytes()
-
-    def _the_batch(self) -> Batch:
-        assert self._batch is not None, "a batch goes forward after it began"
-        return self._batch
 
 
 def _leaves(tensors: Sequence[Tensor], wants: Sequence[bool]) -> tuple[Tensor, ...]:

@@ -57,7 +57,7 @@ class Halves(Protocol):
         ...
 
     def drop(self, client: str) -> None:
-        """Forget the client's half and its batch. Unknown clients: no effect."""
+        """Forget the client's half. Unknown clients: no effect."""
         ...
 
     def clear(self) -> None:
@@ -151,7 +151,8 @@ class _Stored:
 
 class HalvesOnDisk:
     """The halves of one cut share its modules; whoever's turn it is has its weights and optimizer state read into
-    them, and written back afterwards. folder: for the files; they are gone with clear()."""
+    them, and written back afterwards, with the gradients of a batch that is not complete. folder: for the files; they
+    are gone with clear()."""
 
     def __init__(self, maker: HalfMaker, folder: Path) -> None:
         self._maker = maker
@@ -167,7 +168,7 @@ class HalvesOnDisk:
         self, client: str, cut: int, weights: Mapping[str, Tensor], optimizer: OptimizerState | None
     ) -> None:
         self._stored[client] = _Stored(cut, self._folder / f"half-{len(self._stored)}.pt")
-        self._write(client, part_of(weights, self._maker.stages(cut)), optimizer or {})
+        self._write(client, part_of(weights, self._maker.stages(cut)), optimizer or {}, {})
 
     @contextmanager
     def borrow(self, client: str) -> Iterator[Half]:
@@ -176,7 +177,7 @@ class HalvesOnDisk:
         yield half
         stored.loss_sum, stored.samples = half.loss_sum, half.samples
         self._peak_bytes = max(self._peak_bytes, half.size_bytes())
-        self._write(client, weights_of(half.stages), half.optimizer.state())
+        self._write(client, weights_of(half.stages), half.optimizer.state(), half.optimizer.gradients())
 
     def trained(self, client: str) -> Trained:
         return _trained(self._read(self._stored[client]))
@@ -197,11 +198,19 @@ class HalvesOnDisk:
     def _read(self, stored: _Stored) -> Half:
         content = torch.load(stored.path, weights_only=True)
         half = self._maker.half(self._maker.stages(stored.cut), content["weights"], content["optimizer"])
+        half.optimizer.set_gradients(content["gradients"])
         half.loss_sum, half.samples = stored.loss_sum, stored.samples
         return half
 
-    def _write(self, client: str, weights: Mapping[str, Tensor], optimizer: OptimizerState) -> None:
-        torch.save({"weights": dict(weights), "optimizer": dict(optimizer)}, self._stored[client].path)
+    def _write(
+        self,
+        client: str,
+        weights: Mapping[str, Tensor],
+        optimizer: OptimizerState,
+        gradients: Mapping[str, Tensor],
+    ) -> None:
+        content = {"weights": dict(weights), "optimizer": dict(optimizer), "gradients": dict(gradients)}
+        torch.save(content, self._stored[client].path)
 
 
 def _trained(half: Half) -> Trained:

@@ -2,8 +2,8 @@
 
     server: round     RoundStart: train these layers from these weights
     client: labels    Tensor: all its labels, before its first batch, if labels are sent once
-            forward   Forward: a batch went through the client's layers
-    server: backward  Backward: the gradients for it
+            forward   Forward: a batch, or a piece of it, went through the client's layers
+    server: backward  Backward: the gradients for it; those of a batch's pieces in the order of the pieces
     client: progress  None: one more batch is done, where the client has the whole model
             finished  Finished: the round's weights
     server: end       the trained weights of the client's layers
@@ -40,8 +40,9 @@ class RoundStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
-    """differentiable: which activations want a gradient. draws: the state of the generator, if the client's layers
-    drew from it."""
+    """differentiable: which activations want a gradient. labels: of the whole batch, with its first piece. draws: the
+    state of the generator, if the client's layers drew from it. piece: which of the batch's pieces, of nearly equal
+    size (`torch.tensor_split`); a batch's pieces are sent in order."""
 
     epoch: int
     batch: int
@@ -49,6 +50,8 @@ class Forward:
     differentiable: tuple[bool, ...]
     labels: Tensor | None
     draws: Tensor | None
+    piece: int = 0
+    pieces: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +64,8 @@ class Backward:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """samples: of the client's data, each once. loss_sum, seen: where the client has the whole model, the sum of the
-    losses and of how many samples, over all epochs. compute_s, waiting_s: of the client in this round; it waits for
-    transfers and the server."""
+    losses and of how many samples, over all epochs. compute_s, waiting_s: of the client in this round, see
+    records.ClientRound."""
 
     weights: Mapping[str, Tensor]
     optimizer: OptimizerState | None

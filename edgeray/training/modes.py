@@ -5,7 +5,8 @@
     splitpipe-bf       every half in memory; one queue of stages for all clients, backward before forward
     run-to-completion  every half in memory; a client's forward and backward back to back
 
-The weights that come out are the same bits in every mode: clients share no weights within a round.
+What waits is a batch, or a piece of one where batches are cut. The weights that come out are the same bits in every
+mode: clients share no weights within a round.
 Source: Zhang 2024, thesis, section 4.4.3 (SplitPipe-RW, SplitPipe-BF); run-to-completion is ours.
 Departures: one thread computes (torch itself uses the cores), so the order is what makes the modes. The published
 -BF cuts the server's layers where clients' cuts are; here at the stages that the server is given. With a single
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from edgeray.errors import BadInputError
-from edgeray.training.half import Batch, Half
+from edgeray.training.half import Half, Piece
 from edgeray.training.halves import HalfMaker, Halves, HalvesInMemory, HalvesOnDisk
 from edgeray.training.messages import Backward
 
@@ -31,7 +32,7 @@ MODES: tuple[ModeName, ...] = get_args(ModeName)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A piece of work that was done for a client. answer: its gradients, if its batch is through."""
+    """Work that was done for a client. answer: the gradients of a piece of its batch that is through."""
 
     client: str
     answer: Backward | None
@@ -40,8 +41,8 @@ class Step:
 class Mode(Protocol):
     """What waits for the server, and what is next."""
 
-    def add(self, client: str, batch: Batch) -> None:
-        """A client's batch has come. It has none here yet."""
+    def add(self, client: str, piece: Piece) -> None:
+        """A piece of a client's batch has come: the next one, or the first, of the next batch, if none is here."""
         ...
 
     @property
@@ -50,7 +51,7 @@ class Mode(Protocol):
         ...
 
     def step(self) -> Step:
-        """Do the next piece of work; only while pending."""
+        """Do what is next; only while pending."""
         ...
 
     def drop(self, client: str) -> None:
@@ -59,14 +60,14 @@ class Mode(Protocol):
 
 
 class _Queue:
-    """Batches in the order they came. None in place of a batch: it is with the client's half already."""
+    """Pieces in the order they came."""
 
     def __init__(self, halves: Halves) -> None:
         self._halves = halves
-        self._waiting: deque[tuple[str, Batch | None]] = deque()
+        self._waiting: deque[tuple[str, Piece]] = deque()
 
-    def add(self, client: str, batch: Batch) -> None:
-        self._waiting.append((client, batch))
+    def add(self, client: str, piece: Piece) -> None:
+        self._waiting.append((client, piece))
 
     @property
     def pending(self) -> bool:
@@ -77,28 +78,25 @@ class _Queue:
 
 
 class BackToBack(_Queue):
-    """First come, first served, a client's forward and backward as one piece: run-to-completion, splitpipe-rw."""
+    """First come, first served, forward and backward as one: run-to-completion, splitpipe-rw."""
 
     def step(self) -> Step:
-        client, batch = self._waiting.popleft()
-        assert batch is not None, "a batch is through in one step"
+        client, piece = self._waiting.popleft()
         with self._halves.borrow(client) as half:
-            _forward(half, batch)
-            _backward(half)
-            return Step(client, half.answer())
+            _forward(half, piece)
+            return Step(client, _backward(half, piece))
 
 
 class FirstCome(_Queue):
     """Forwards and backwards in one queue: a backward waits behind the forwards that came before it: nonpipe."""
 
     def step(self) -> Step:
-        client, batch = self._waiting.popleft()
+        client, piece = self._waiting.popleft()
         with self._halves.borrow(client) as half:
-            if batch is None:
-                _backward(half)
-                return Step(client, half.answer())
-            _forward(half, batch)
-        self._waiting.append((client, None))
+            if piece.outputs:
+                return Step(client, _backward(half, piece))
+            _forward(half, piece)
+        self._waiting.append((client, piece))
         return Step(client, None)
 
 
@@ -107,7 +105,7 @@ class BackwardFirst(_Queue):
 
     def __init__(self, halves: Halves) -> None:
         super().__init__(halves)
-        self._backwards: deque[str] = deque()
+        self._backwards: deque[tuple[str, Piece]] = deque()
 
     @property
     def pending(self) -> bool:
@@ -115,36 +113,30 @@ class BackwardFirst(_Queue):
 
     def drop(self, client: str) -> None:
         super().drop(client)
-        self._backwards = deque(one for one in self._backwards if one != client)
+        self._backwards = deque(entry for entry in self._backwards if entry[0] != client)
 
     def step(self) -> Step:
-        if self._backwards:
-            client = self._backwards.popleft()
-            with self._halves.borrow(client) as half:
-                if half.backward():
-                    return Step(client, half.answer())
-            self._backwards.append(client)
-            return Step(client, None)
-        client, batch = self._waiting.popleft()
+        backward = bool(self._backwards)
+        client, piece = (self._backwards if backward else self._waiting).popleft()
         with self._halves.borrow(client) as half:
-            if batch is not None:
-                half.begin(batch)
-            if half.forward():
-                self._backwards.append(client)
+            if not backward:
+                (self._backwards if half.forward(piece) else self._waiting).append((client, piece))
+            elif half.backward(piece):
+                return Step(client, half.answer(piece))
             else:
-                self._waiting.append((client, None))
+                self._backwards.append((client, piece))
         return Step(client, None)
 
 
-def _forward(half: Half, batch: Batch) -> None:
-    half.begin(batch)
-    while not half.forward():
+def _forward(half: Half, piece: Piece) -> None:
+    while not half.forward(piece):
         pass
 
 
-def _backward(half: Half) -> None:
-    while not half.backward():
+def _backward(half: Half, piece: Piece) -> Backward:
+    while not half.backward(piece):
         pass
+    return half.answer(piece)
 
 
 def make_mode(name: str, maker: HalfMaker, folder: Path) -> tuple[Mode, Halves]:

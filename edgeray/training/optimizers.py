@@ -61,8 +61,16 @@ class Optimizer:
         return tensor_bytes(value for state in held for value in state.values() if isinstance(value, Tensor))
 
     def clear_gradients(self) -> None:
-        for weight in self._weights.values():
-            weight.grad = None
+        self.set_gradients({})
+
+    def gradients(self) -> dict[str, Tensor]:
+        """The gradients so far, by weight; not a copy."""
+        return {name: weight.grad for name, weight in self._weights.items() if weight.grad is not None}
+
+    def set_gradients(self, gradients: Mapping[str, Tensor]) -> None:
+        """Go on from these gradients; weights that are not named have none."""
+        for name, weight in self._weights.items():
+            weight.grad = gradients.get(name)
 
     def step(self) -> None:
         """Update the weights by their gradients."""

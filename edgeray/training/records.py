@@ -11,9 +11,13 @@ from typing import Any
 class ClientRound:
     """One client in one round.
 
-    compute_s: its own layers, forward, backward and update, by its own clock. waiting_s: between activations sent
-    and gradients received: transfers, the server's work for it (served_s) and its queue there (queued_s). bytes:
-    payload, weights included. loss: mean over its samples.
+    compute_s: its own work: batches, layers forward and backward, compression, updates. waiting_s: what it waited
+    for gradients with nothing to compute. Both by its own clock.
+    served_s: the server's work for it. queued_s: while the server had something of it, and worked for others.
+    ended_s: from the start of the round until the client's weights had come. The rest of the round it is idle.
+    bytes: payload, weights included. loss: mean over its samples.
+
+    So a round is compute_s + server_s + transfer_s + idle: see the properties.
     """
 
     client: str
@@ -24,8 +28,24 @@ class ClientRound:
     waiting_s: float
     served_s: float
     queued_s: float
+    ended_s: float
     up_bytes: int
     down_bytes: int
+
+    @property
+    def server_s(self) -> float:
+        """Seconds that it waited for the server, the queue there included. With micro-batches the server's time is
+        hidden in part behind the client's own, and cannot be told from transfers: then at most what it waited."""
+        return min(self.served_s + self.queued_s, self.waiting_s)
+
+    @property
+    def transfer_s(self) -> float:
+        """Seconds that it spent on transfers, of weights, activations and gradients, and did not compute meanwhile."""
+        return max(0.0, self.ended_s - self.compute_s - self.server_s)
+
+    def idle_s(self, round_s: float) -> float:
+        """Seconds that it was done before all others were, and their weights averaged."""
+        return max(0.0, round_s - self.ended_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,4 +68,21 @@ class RoundRecord:
     accuracy: float | None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """All fields, and for each client server_s, transfer_s and idle_s: with compute_s they add up to seconds_s."""
+        clients = [
+            {
+                **asdict(one),
+                "server_s": one.server_s,
+                "transfer_s": one.transfer_s,
+                "idle_s": one.idle_s(self.seconds_s),
+            }
+            for one in self.clients
+        ]
+        return {**asdict(self), "clients": clients}
+
+    @staticmethod
+    def of(values: Mapping[str, Any]) -> RoundRecord:
+        """A record again, from its JSON."""
+        names = ClientRound.__dataclass_fields__
+        clients = tuple(ClientRound(**{name: one[name] for name in names}) for one in values["clients"])
+        return RoundRecord(**{**values, "clients": clients})

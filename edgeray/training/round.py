@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from edgeray.errors import FlowError
 from edgeray.training.aggregate import State
 from edgeray.training.draws import Draws, batch_seed
-from edgeray.training.half import Batch
+from edgeray.training.half import Piece
 from edgeray.training.halves import Halves
 from edgeray.training.messages import Finished, Forward, RoundStart
 from edgeray.training.modes import Mode
@@ -46,19 +47,61 @@ class Member:
 
 @dataclass(slots=True)
 class _Part:
-    """What a member has done in the round so far. arrived_s: of the batch that the server has; None: it has none."""
+    """What a member has done in the round so far.
+
+    first: the first piece of the batch that it is at, of so many samples. due: the labels of those to come.
+    here: how many pieces the server has of it; since_s: for how long it has had some, of which visit_served_s went into
+    them; until_s: when it last had none left.
+    """
 
     member: Member
     sent_bytes: int
     received_bytes: int
     label_batches: Iterator[Tensor] = field(default_factory=lambda: iter(()))
     epoch: int = -1
-    arrived_s: float | None = None
-    batch_served_s: float = 0.0
+    first: Forward | None = None
+    samples: int = 0
+    due: deque[Tensor] = field(default_factory=deque)
+    here: int = 0
+    since_s: float = 0.0
+    until_s: float = 0.0
+    visit_served_s: float = 0.0
     served_s: float = 0.0
     queued_s: float = 0.0
+    ended_s: float = 0.0
     finished: Finished | None = None
     losses: tuple[float, int] = (0.0, 0)
+
+    def expect(self, first: Forward, labels: Tensor, most: int) -> None:
+        """A batch begins with this piece, of `most` at most."""
+        if not 1 <= first.pieces <= max(1, min(most, len(labels))):
+            raise FlowError(f"it cut a batch of {len(labels)} samples into {first.pieces} pieces")
+        self.first, self.samples = first, len(labels)
+        self.due = deque(labels.tensor_split(first.pieces))
+
+    def next_labels(self, sent: Forward) -> Tensor:
+        """Those of the piece that came, if it is the next one."""
+        if self.first is not None and self.due:
+            number = self.first.pieces - len(self.due)
+            expected = (self.first.epoch, self.first.batch, self.first.pieces, number)
+            if (sent.epoch, sent.batch, sent.pieces, sent.piece) == expected:
+                return self.due.popleft()
+        raise FlowError("it sent a piece of a batch that was not due")
+
+    def arrived(self, at_s: float) -> None:
+        if not self.here:
+            # It may have come while the piece before it was served, and have been taken in only afterwards.
+            self.since_s, self.visit_served_s = max(at_s, self.until_s), 0.0
+        self.here += 1
+
+    def served(self, began_s: float, ended_s: float, *, answered: bool) -> None:
+        self.served_s += ended_s - began_s
+        self.visit_served_s += ended_s - began_s
+        if answered:
+            self.here -= 1
+            if not self.here:
+                self.queued_s += max(0.0, ended_s - self.since_s - self.visit_served_s)
+                self.until_s = ended_s
 
 
 class Round:
@@ -69,6 +112,7 @@ class Round:
     whose channel breaks or that says what is not due: none of what it did in this round counts. A member that is lost
     after it finished still counts, and is gone for the next round.
     dropped: why, by client. gone: of these and those lost afterwards, the members. busy_s: the server computing.
+    began_s: by the clock.
     """
 
     def __init__(
@@ -86,6 +130,7 @@ class Round:
         clock: Callable[[], float],
     ) -> None:
         self.number = number
+        self.began_s = clock()
         self.dropped: dict[str, str] = {}
         self.gone: list[Member] = []
         self.busy_s = 0.0
@@ -180,7 +225,7 @@ class Round:
         now_s, left_s = self._clock(), self._patience_s
         for part in self._open():
             quiet_since_s = part.member.session.quiet_since_s()
-            if part.arrived_s is None and quiet_since_s is not None:
+            if not part.here and quiet_since_s is not None:
                 part_left_s = quiet_since_s + self._patience_s - now_s
                 if part_left_s <= 0:
                     self._drop(part, f"nothing came from it for {self._patience_s:g} s")
@@ -197,21 +242,26 @@ class Round:
             if heard.kind == "labels" and isinstance(heard.value, Tensor):
                 part.member.labels = heard.value
             elif heard.kind == "forward" and isinstance(heard.value, Forward) and not part.member.whole:
-                self._mode.add(part.member.client, self._batch(part, heard.value))
-                part.arrived_s, part.batch_served_s = heard.at_s, 0.0
+                self._mode.add(part.member.client, self._piece(part, heard.value))
+                part.arrived(heard.at_s)
             elif heard.kind == "finished" and isinstance(heard.value, Finished):
                 self._finish(part, heard.value)
+                part.ended_s = heard.at_s - self.began_s
             elif heard.kind != "progress":
                 raise FlowError(f"it said {heard.kind!r}, which was not due")
         except FlowError as error:
             self._drop(part, str(error))
 
-    def _batch(self, part: _Part, sent: Forward) -> Batch:
-        if part.arrived_s is not None:
-            raise FlowError("it sent a batch before the one before was answered")
+    def _piece(self, part: _Part, sent: Forward) -> Piece:
+        if sent.piece == 0:
+            if part.here or part.due:
+                raise FlowError("it sent a batch before the one before was answered")
+            part.expect(sent, self._labels(part, sent), self._settings.micro_batches)
+        labels = part.next_labels(sent)
         client = part.member.client
-        seed = batch_seed(self._settings.seed, self.number, sent.epoch, client, sent.batch)
-        return Batch(sent, self._labels(part, sent), Draws(seed if sent.draws is None else sent.draws))
+        seed = batch_seed(self._settings.seed, self.number, sent.epoch, client, sent.batch, sent.piece)
+        draws = Draws(seed if sent.draws is None else sent.draws)
+        return Piece(sent, labels, draws, share=len(labels) / part.samples if sent.pieces > 1 else 1.0)
 
     def _labels(self, part: _Part, sent: Forward) -> Tensor:
         if sent.labels is not None:
@@ -228,7 +278,7 @@ class Round:
         return labels[indices]
 
     def _finish(self, part: _Part, finished: Finished) -> None:
-        if part.arrived_s is not None:
+        if part.here or part.due:
             raise FlowError("it finished before its last batch was answered")
         whole = part.member.whole
         part.losses = (finished.loss_sum, finished.seen) if whole else self._halves.losses(part.member.client)
@@ -240,12 +290,8 @@ class Round:
         ended_s = self._clock()
         part = self._parts[step.client]
         self.busy_s += ended_s - began_s
-        part.served_s += ended_s - began_s
-        part.batch_served_s += ended_s - began_s
+        part.served(began_s, ended_s, answered=step.answer is not None)
         if step.answer is not None:
-            assert part.arrived_s is not None
-            part.queued_s += max(0.0, ended_s - part.arrived_s - part.batch_served_s)
-            part.arrived_s = None
             part.member.session.say("backward", step.answer)
 
     def _drop(self, part: _Part, why: str) -> None:
@@ -270,6 +316,7 @@ def _record(part: _Part) -> ClientRound:
         waiting_s=finished.waiting_s,
         served_s=part.served_s,
         queued_s=part.queued_s,
+        ended_s=part.ended_s,
         up_bytes=channel.received_bytes - part.received_bytes,
         down_bytes=channel.sent_bytes - part.sent_bytes,
     )

@@ -140,7 +140,6 @@ class Server:
         Raises FlowError when nobody finished it; the run then stands where it stood before.
         """
         self._admit()
-        began_s = self._clock()
         self._saved.restart_peak()
         self._halves.clear()
         members = [self._members[client] for client in sorted(self._members)]
@@ -163,7 +162,7 @@ class Server:
                 self._mode.drop(member.client)
             for member in running.gone:
                 del self._members[member.client]
-        return self._conclude(running, began_s)
+        return self._conclude(running)
 
     def finish(self) -> None:
         """Training is over: send everybody the averaged weights and let them go."""
@@ -186,7 +185,7 @@ class Server:
             session.close()
         self._folder.cleanup()
 
-    def _conclude(self, running: Round, began_s: float) -> RoundRecord:
+    def _conclude(self, running: Round) -> RoundRecord:
         clients = running.records()
         if not clients:
             reasons = "; ".join(f"{client}: {why}" for client, why in sorted(running.dropped.items()))
@@ -196,7 +195,7 @@ class Server:
         for member in self._members.values():
             member.optimizer = self._optimizers.get(member.client)
             member.remembers = self._settings.keep_optimizer
-        seconds_s = self._clock() - began_s
+        seconds_s = self._clock() - running.began_s
         self.rounds_done = running.number
         load_weights([self._model], self._weights)
         accuracy = accuracy_of(self._model, self._test_set()) if self._test_set else None

@@ -6,13 +6,16 @@ Source: Zhang 2024, thesis, ch. 4, Alg. 5. A client that has the whole model tra
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from edgeray.errors import FlowError
+from edgeray.errors import FlowError, one_line
 from edgeray.training.channel import Channel
 from edgeray.training.compress import compressed, restored
 from edgeray.training.cut import Split, send_back
@@ -56,6 +59,7 @@ class Worker:
         self._data = data
         self._cut_model = cut_model
         self._channel = channel
+        self._sending = _Sending(channel)
         self._loss = loss
         self._clock = clock
         self._cut: int | None = None
@@ -85,6 +89,7 @@ class Worker:
                     raise FlowError(f"the server said {kind!r}, expected a round or the end")
         finally:
             self._channel.close()
+            self._sending.end()
 
     @property
     def head(self) -> nn.Module:
@@ -94,20 +99,20 @@ class Worker:
     def _train(self, start: RoundStart) -> None:
         self._compute_s = self._waiting_s = self._loss_sum = 0.0
         self._seen = 0
-        optimizer = self._prepare(start)
+        with self._computing():
+            optimizer = self._prepare(start)
         if start.settings.labels_once and not self._whole and not self._told_labels:
             self._channel.send("labels", self._data.labels)
             self._told_labels = True
         for epoch in range(start.settings.epochs):
-            for batch, (inputs, labels) in enumerate(self._data.batches(start.number, epoch)):
+            for batch, (inputs, labels) in enumerate(self._batches(start.number, epoch)):
                 optimizer.clear_gradients()
                 if self._whole:
                     self._whole_batch(start, epoch, batch, inputs, labels)
                 else:
                     self._split_batch(start, epoch, batch, inputs, labels)
-                began_s = self._clock()
-                optimizer.step()
-                self._compute_s += self._clock() - began_s
+                with self._computing():
+                    optimizer.step()
                 if self._whole:
                     self._channel.send("progress", None)
         self._finish(start, optimizer)
@@ -122,54 +127,83 @@ class Worker:
             self._optimizer = Optimizer([self._head], start.settings, start.optimizer)
         return self._optimizer
 
+    def _batches(self, round_number: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        batches = iter(self._data.batches(round_number, epoch))
+        while True:
+            with self._computing():
+                found = next(batches, None)
+            if found is None:
+                return
+            yield found
+
     def _forward(
-        self, start: RoundStart, epoch: int, batch: int, inputs: Tensor
+        self, start: RoundStart, epoch: int, batch: int, piece: int, inputs: Tensor
     ) -> tuple[tuple[Tensor, ...], Draws]:
-        draws = Draws(batch_seed(start.settings.seed, start.number, epoch, self.client, batch))
-        with draws.drawing():
-            began_s = self._clock()
+        draws = Draws(batch_seed(start.settings.seed, start.number, epoch, self.client, batch, piece))
+        with draws.drawing(), self._computing():
             outputs = self._head(inputs)
-            self._compute_s += self._clock() - began_s
         return outputs if isinstance(outputs, tuple) else (outputs,), draws
 
     def _whole_batch(self, start: RoundStart, epoch: int, batch: int, inputs: Tensor, labels: Tensor) -> None:
-        (logits,), _ = self._forward(start, epoch, batch, inputs)
-        began_s = self._clock()
-        loss = self._loss(logits, labels)
-        torch.autograd.backward(loss)
-        self._loss_sum += float(loss.detach()) * len(labels)
-        self._seen += len(labels)
-        self._compute_s += self._clock() - began_s
+        (logits,), _ = self._forward(start, epoch, batch, 0, inputs)
+        with self._computing():
+            loss = self._loss(logits, labels)
+            torch.autograd.backward(loss)
+            self._loss_sum += float(loss.detach()) * len(labels)
+            self._seen += len(labels)
 
     def _split_batch(self, start: RoundStart, epoch: int, batch: int, inputs: Tensor, labels: Tensor) -> None:
-        outputs, draws = self._forward(start, epoch, batch, inputs)
-        how = start.settings.compress
-        message = Forward(
-            epoch=epoch,
-            batch=batch,
-            activations=tuple(compressed(output.detach().contiguous(), how) for output in outputs),
-            differentiable=tuple(output.requires_grad for output in outputs),
-            labels=None if start.settings.labels_once else labels,
-            draws=draws.state if draws.drawn else None,
-        )
-        began_s = self._clock()
-        self._channel.send("forward", message)
-        gradients = self._gradients()
-        self._waiting_s += self._clock() - began_s
-        began_s = self._clock()
-        send_back(outputs, [None if gradient is None else restored(gradient) for gradient in gradients])
-        self._compute_s += self._clock() - began_s
+        """All pieces forward, each sent while the next one is computed, then backward as their gradients come."""
+        pieces = max(1, min(start.settings.micro_batches, len(labels)))
+        under_way: deque[tuple[Tensor, ...]] = deque()
+        for piece, some in enumerate(inputs.tensor_split(pieces)):
+            outputs, draws = self._forward(start, epoch, batch, piece, some)
+            under_way.append(outputs)
+            with self._computing():
+                activations = tuple(
+                    compressed(one.detach().contiguous(), start.settings.compress) for one in outputs
+                )
+            message = Forward(
+                epoch=epoch,
+                batch=batch,
+                activations=activations,
+                differentiable=tuple(one.requires_grad for one in outputs),
+                labels=None if piece or start.settings.labels_once else labels,
+                draws=draws.state if draws.drawn else None,
+                piece=piece,
+                pieces=pieces,
+            )
+            if pieces > 1:
+                self._sending.send("forward", message)
+            else:
+                with self._waiting():  # there is nothing else to do
+                    self._channel.send("forward", message)
+        while under_way:
+            with self._waiting():
+                gradients = self._gradients()
+            with self._computing():
+                outputs = under_way.popleft()
+                send_back(
+                    outputs, [None if gradient is None else restored(gradient) for gradient in gradients]
+                )
 
     def _gradients(self) -> Any:
-        kind, value = self._channel.receive(None)
+        try:
+            kind, value = self._channel.receive(None)
+        except FlowError:
+            self._sending.check()
+            raise
         if kind != "backward" or not isinstance(value, Backward):
             raise FlowError(f"the server said {kind!r}, expected gradients")
         return value.gradients
 
     def _finish(self, start: RoundStart, optimizer: Optimizer) -> None:
+        with self._computing():
+            weights = weights_of([self._head])
+            state = optimizer.state() if start.settings.keep_optimizer else None
         finished = Finished(
-            weights=weights_of([self._head]),
-            optimizer=optimizer.state() if start.settings.keep_optimizer else None,
+            weights=weights,
+            optimizer=state,
             samples=self._data.samples,
             loss_sum=self._loss_sum,
             seen=self._seen,
@@ -177,3 +211,43 @@ class Worker:
             waiting_s=self._waiting_s,
         )
         self._channel.send("finished", finished)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        began_s = self._clock()
+        yield
+        self._compute_s += self._clock() - began_s
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        began_s = self._clock()
+        yield
+        self._waiting_s += self._clock() - began_s
+
+
+class _Sending:
+    """Sends pieces in a thread of its own, in order. It holds those of one batch at most: a worker goes on to the next
+    when all have been answered."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._thread = ThreadPoolExecutor(1, "sending")  # starts with the first piece
+        self._error: BaseException | None = None
+
+    def send(self, kind: str, value: Any) -> None:
+        self._thread.submit(self._channel.send, kind, value).add_done_callback(self._sent)
+
+    def check(self) -> None:
+        """Raises FlowError when something could not be sent."""
+        if self._error is not None:
+            raise FlowError(f"a piece of a batch was not sent: {one_line(self._error)}") from self._error
+
+    def end(self) -> None:
+        """The channel is closed: forget what was not sent."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _sent(self, sent: Future[None]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None and self._error is None:
+            self._error = error
+            self._channel.close()  # wakes the worker, which waits for the answer

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeray.training.draws import Draws, batch_seed
-from edgeray.training.half import Batch
+from edgeray.training.half import Piece
 from edgeray.training.halves import HalfMaker, Halves
 from edgeray.training.messages import Forward
 from edgeray.training.modes import MODES, Mode, make_mode
@@ -52,7 +52,7 @@ class _Bench:
         return answered
 
 
-def _batch(head: nn.Module, number: int) -> Batch:
+def _batch(head: nn.Module, number: int) -> Piece:
     data = Data(number)
     activations: tuple[Tensor, ...] = head(data.inputs)
     sent = Forward(
@@ -63,7 +63,7 @@ def _batch(head: nn.Module, number: int) -> Batch:
         labels=None,
         draws=None,
     )
-    return Batch(sent, data.labels, Draws(batch_seed(0, 1, 0, CLIENTS[number], 0)))
+    return Piece(sent, data.labels, Draws(batch_seed(0, 1, 0, CLIENTS[number], 0)))
 
 
 @pytest.mark.parametrize("mode", MODES)
