@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 Passed = Callable[[int, Sequence[Tensor]], None]
 """Called with a cut's number among the watched ones, and the tensors that cross it, as they come into being."""
-Run = Callable[[Tensor], Tensor]
+Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Trace(Protocol):
@@ -20,10 +20,21 @@ class Trace(Protocol):
 
     def split(self, model: nn.Module, position: int) -> Split: ...
 
+    def stages(self, model: nn.Module, positions: Sequence[int]) -> tuple[nn.Module, ...]:
+        """The tail behind the first position, cut again at the others, if such parts can be made, else the tail alone."""
+        ...
+
+    def state(self, model: nn.Module, position: int) -> dict[str, Tensor]:
+        """What the head's state_dict holds: the model's own tensors, by their names in it."""
+        ...
+
     def watched(
-        self, model: nn.Module, positions: Sequence[int], passed: Passed
+        self, model: nn.Module, positions: Sequence[int], passed: Passed, stop: int | None = None
     ) -> AbstractContextManager[Run]:
-        """Runs the whole model, and says when it passes each of these positions, in their order."""
+        """Runs the model, and says when it passes each of these positions, in their order; its logits come out.
+
+        stop: a position behind which nothing runs; then what crosses there comes out.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -81,18 +82,30 @@ class GraphTrace:
         tail = None if position == self._end else self._part(model, position, self._end)[0]
         return Split(head=head, tail=tail)
 
+    def stages(self, model: nn.Module, positions: Sequence[int]) -> tuple[nn.Module, ...]:
+        """From each position to the next; only the last gives logits, the others tuples of tensors."""
+        return tuple(self._part(model, *ends)[0] for ends in pairwise((*positions, self._end)))
+
+    def state(self, model: nn.Module, position: int) -> dict[str, Tensor]:
+        state = model.state_dict(keep_vars=True)
+        used = [n for n in self._attributes if any(self._at[user] < position for user in n.users)]
+        return {_path(node): state[_path(node)] for node in used if _path(node) in state}
+
     @contextmanager
-    def watched(self, model: nn.Module, positions: Sequence[int], passed: Passed) -> Iterator[Run]:
-        part, stretch = self._part(model, 0, self._end)
+    def watched(
+        self, model: nn.Module, positions: Sequence[int], passed: Passed, stop: int | None = None
+    ) -> Iterator[Run]:
+        stop = self._end if stop is None else stop
+        part, stretch = self._part(model, 0, stop)
         graph = part.operations.graph
         result = next(iter(reversed(graph.nodes)))
         for number, position in enumerate(positions):
             crossing = [stretch.new[node] for node in self._crossing(position)]
-            behind = result if position == self._end else stretch.new[self._body[position]]
+            behind = result if position == stop else stretch.new[self._body[position]]
             with graph.inserting_before(behind):
                 graph.call_function(passed, (number, crossing))
         part.operations.recompile()
-        yield lambda batch: part(batch)[0]
+        yield part
 
     def _part(self, model: nn.Module, start: int, stop: int) -> tuple[GraphPart, Stretch]:
         """Operations start to stop; a tuple comes out, of a tail the logits."""

@@ -147,8 +147,20 @@ class ModuleTrace:
         tail.register_forward_hook(gate.leave)
         return Split(head=ModuleHead(model, prefix), tail=tail)
 
+    def stages(self, model: nn.Module, positions: Sequence[int]) -> tuple[nn.Module, ...]:
+        """The tail alone: it is the model's own forward, and has no parts."""
+        tail = self.split(model, positions[0]).tail
+        return () if tail is None else (tail,)
+
+    def state(self, model: nn.Module, position: int) -> dict[str, Tensor]:
+        if position == len(self._prefixes):
+            return dict(model.state_dict(keep_vars=True))
+        return dict(ModuleHead(model, self._prefixes[position][0]).state_dict(keep_vars=True))
+
     @contextmanager
-    def watched(self, model: nn.Module, positions: Sequence[int], passed: Passed) -> Iterator[Run]:
+    def watched(
+        self, model: nn.Module, positions: Sequence[int], passed: Passed, stop: int | None = None
+    ) -> Iterator[Run]:
         def hook(number: int, _module: nn.Module, _given: Any, made: Any) -> None:
             passed(number, [made] if isinstance(made, Tensor) and number != whole else [])
 
@@ -158,7 +170,10 @@ class ModuleTrace:
                 path = "" if number == whole else self._prefixes[position][0][-1]
                 handle = model.get_submodule(path).register_forward_hook(partial(hook, number))
                 hooks.callback(handle.remove)
-            yield model
+            if stop is None or stop == len(self._prefixes):
+                yield lambda batch: (model(batch),)
+            else:
+                yield ModuleHead(model, self._prefixes[stop][0])
 
 
 def _watch(model: nn.Module, example: Tensor) -> _Call:

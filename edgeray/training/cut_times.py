@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgeray.training.cut import Cut, Run
+from edgeray.training.cut import Cut
 
 Clock = Callable[[], float]
 
@@ -55,46 +57,69 @@ def measure_cuts(
     copied = copy.deepcopy(model).train()
     parted = [cut for cut in cuts if not cut.whole]
     positions = [cut.position for cut in parted]
-    watch = _Watch(clock)
-    memory = _Memory([*copied.parameters(), *copied.buffers()])
+    watch = Watch(clock)
+    memory = SavedByCut([*copied.parameters(), *copied.buffers()])
     trace = cuts[0].trace
     with torch.random.fork_rng(devices=[]):
-        with (
-            trace.watched(copied, positions, memory.passed) as run,
-            torch.autograd.graph.saved_tensors_hooks(memory.keep, lambda tensor: tensor),
-        ):
-            torch.autograd.backward(run(batch).sum())
+        with trace.watched(copied, positions, memory.passed) as run, memory.noting():
+            torch.autograd.backward(run(batch)[0].sum())
         with trace.watched(copied, positions, watch.passed) as run:
             for _ in range(repeats):
                 copied.zero_grad(set_to_none=True)
-                watch.step(run, batch)
+                watch.begin()
+                (logits,) = run(batch)
+                gradient = torch.ones_like(logits)
+                watch.turn()
+                torch.autograd.backward(logits, gradient)
+                watch.end()
     numbers = {cut.index: number for number, cut in enumerate(parted)}
     return tuple(_times(cut, numbers.get(cut.index), watch.steps, memory) for cut in cuts)
 
 
 @dataclass(slots=True)
-class _Step:
-    """When a step began, turned from forward to backward and ended, and when it passed each cut, both ways."""
+class Step:
+    """When a step began, turned from forward to backward, ended, and had updated the weights, and when it passed each
+    cut, both ways."""
 
     began: float
     turned: float = 0.0
     ended: float = 0.0
+    updated: float = 0.0
     forth: dict[int, float] = field(default_factory=dict)
     back: dict[int, float] = field(default_factory=dict)
 
+    def parts(self, number: int | None) -> tuple[float, float, float, float]:
+        """Forward and backward of the head, then of the tail; a head without anything to train has no backward.
 
-class _Watch:
+        number: among the cuts that were watched; None: all that ran is the head.
+        """
+        if number is None:
+            return self.turned - self.began, self.ended - self.turned, 0.0, 0.0
+        forth, back = self.forth[number], self.back.get(number, self.ended)
+        return forth - self.began, self.ended - back, self.turned - forth, back - self.turned
+
+
+class Watch:
+    """Notes when steps pass cuts. `passed` is for Trace.watched."""
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.steps: list[_Step] = []
+        self.steps: list[Step] = []
 
-    def step(self, run: Run, batch: Tensor) -> None:
-        self.steps.append(_Step(self._clock()))
-        logits = run(batch)
-        gradient = torch.ones_like(logits)
+    def begin(self) -> None:
+        self.steps.append(Step(self._clock()))
+
+    def turn(self) -> None:
+        """Forward is done, backward comes."""
         self.steps[-1].turned = self._clock()
-        torch.autograd.backward(logits, gradient)
+
+    def end(self) -> None:
+        """Backward is done."""
         self.steps[-1].ended = self._clock()
+
+    def update(self) -> None:
+        """The weights are updated."""
+        self.steps[-1].updated = self._clock()
 
     def passed(self, number: int, tensors: Sequence[Tensor]) -> None:
         self.steps[-1].forth[number] = self._clock()
@@ -107,36 +132,41 @@ class _Watch:
             self.steps[-1].back[number] = self._clock()
 
 
-class _Memory:
+class SavedByCut:
     """What autograd keeps, in the order of forward, by storage; parameters and buffers are there anyway."""
 
-    def __init__(self, own: Sequence[Tensor]) -> None:
+    def __init__(self, own: Iterable[Tensor]) -> None:
         self._own = {tensor.untyped_storage().data_ptr() for tensor in own}
         self._kept: list[tuple[int, int]] = []
-        self.until: dict[int, int] = {}
+        self._until: dict[int, int] = {}
 
-    def keep(self, tensor: Tensor) -> Tensor:
+    def noting(self) -> AbstractContextManager[Any]:
+        """What runs meanwhile is noted."""
+        return torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor)
+
+    def passed(self, number: int, _tensors: Sequence[Tensor]) -> None:
+        self._until[number] = len(self._kept)
+
+    def head_bytes(self, number: int | None) -> int:
+        return sum(dict(self._kept[: None if number is None else self._until[number]]).values())
+
+    def tail_bytes(self, number: int) -> int:
+        return sum(dict(self._kept[self._until[number] :]).values())
+
+    @property
+    def largest_bytes(self) -> int:
+        return max((size for _, size in self._kept), default=0)
+
+    def _keep(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self._own:
             self._kept.append((storage.data_ptr(), storage.nbytes()))
         return tensor
 
-    def passed(self, number: int, _tensors: Sequence[Tensor]) -> None:
-        self.until[number] = len(self._kept)
 
-    def head_bytes(self, number: int | None) -> int:
-        return sum(dict(self._kept[: None if number is None else self.until[number]]).values())
-
-    def tail_bytes(self, number: int) -> int:
-        return sum(dict(self._kept[self.until[number] :]).values())
-
-
-def _times(cut: Cut, number: int | None, steps: Sequence[_Step], memory: _Memory) -> CutTimes:
+def _times(cut: Cut, number: int | None, steps: Sequence[Step], memory: SavedByCut) -> CutTimes:
     """number: among the cuts that were watched; None: the whole model."""
-    if number is None:
-        parts = [(step.turned - step.began, step.ended - step.turned, 0.0, 0.0) for step in steps]
-    else:
-        parts = [_parts(step, number) for step in steps]
+    parts = [step.parts(number) for step in steps]
     seconds = [statistics.median(values) for values in zip(*parts, strict=True)]
     return CutTimes(
         index=cut.index,
@@ -147,9 +177,3 @@ def _times(cut: Cut, number: int | None, steps: Sequence[_Step], memory: _Memory
         head_saved_bytes=memory.head_bytes(number),
         tail_saved_bytes=0 if number is None else memory.tail_bytes(number),
     )
-
-
-def _parts(step: _Step, number: int) -> tuple[float, float, float, float]:
-    """Forward and backward of the head, then of the tail; a head without anything to train has no backward."""
-    forth, back = step.forth[number], step.back.get(number, step.ended)
-    return forth - step.began, step.ended - back, step.turned - forth, back - step.turned
