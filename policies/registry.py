@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
+from functools import partial
 
 from policies.makespan.policy import Cpop, Heft, Peft, Portfolio
 from policies.model import Policy
+from policies.partition.registry import SPLIT_POLICIES
+from policies.partition.training import SplitTraining
 from policies.placement.joint import Joint, JointFloor
 from policies.placement.otfa import OnlineFlowAdjustment
 from policies.placement.otfs import OnlineFlowScheduling
@@ -28,28 +32,44 @@ _ONE_SHOT: dict[str, Callable[[], Policy]] = {
     "peft": Peft,
     "portfolio": Portfolio,
 }
-_BUILT_IN = {**_STREAMS, **_ONE_SHOT}
+_TRAINING: dict[str, Callable[[], Policy]] = {name: partial(SplitTraining, name) for name in SPLIT_POLICIES}
+_BUILT_IN = {**_STREAMS, **_ONE_SHOT, **_TRAINING}
 
 POLICIES: tuple[str, ...] = tuple(_STREAMS)
 """The built-in ones for streams, in the order of reports."""
 ONE_SHOT_POLICIES: tuple[str, ...] = tuple(_ONE_SHOT)
 """The built-in ones for one-shot jobs, in the order of reports."""
 
+TRAINING_POLICIES: tuple[str, ...] = tuple(_TRAINING)
+"""The built-in ones for jobs that train a model, in the order of reports."""
+
 
 def load_policy(name: str) -> Policy:
-    """A built-in policy, or one's own as "module:Class", made without arguments.
+    """A built-in policy, or one's own: "module:Class", made without arguments, or "module:function".
 
-    Raises ValueError for a name that is neither, and for a class that is no policy.
+    A function that takes an argument decides split training: a SplitInstance in, a SplitPlan or NoSplit out. What takes
+    none makes a policy. Raises ValueError for a name that is neither, and for what is no policy.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(f"unknown policy {name!r}, expected one of {', '.join(_BUILT_IN)}, or module:Class")
+        raise ValueError(
+            f"unknown policy {name!r}, expected one of {', '.join(_BUILT_IN)}, module:Class or module:function"
+        )
     try:
-        policy = getattr(importlib.import_module(module), attribute)()
+        found = getattr(importlib.import_module(module), attribute)
+        policy = SplitTraining(name, found) if _takes_an_instance(found) else found()
     except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(f"cannot load policy {name!r}: {error}") from error
     if not callable(getattr(policy, "decide", None)) or not isinstance(getattr(policy, "name", None), str):
         raise ValueError(f"policy {name!r} is a {type(policy).__name__}, expected a name and a decide method")
-    return policy  # type: ignore[no-any-return]
+    return policy
+
+
+def _takes_an_instance(found: object) -> bool:
+    """Whether it is a function that must be given something."""
+    return inspect.isroutine(found) and any(
+        each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        for each in inspect.signature(found).parameters.values()
+    )

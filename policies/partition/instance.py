@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from policies.partition.steps import Steps
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -42,6 +44,8 @@ class SplitInstance:
     total_bps: what all devices share. rate_unit_bps: rates are whole multiples of it; None: any rate.
     rate_caps_bps, memory_bytes: shape (devices,), infinite where there is no limit. needs_bytes: shape
     (devices, cuts), memory on the device. layers: shape (cuts,), how many layers are on the device.
+    steps: what parts are sums of, where a round is known batch by batch; then rate_caps_bps may be less than what
+    a device could have, so that plans of any rates under them fit on links which only some devices share.
     """
 
     devices: tuple[str, ...]
@@ -54,6 +58,7 @@ class SplitInstance:
     needs_bytes: Floats
     layers: Ints
     parts: Parts | None = None
+    steps: Steps | None = None
 
     @property
     def usable(self) -> Bools:
@@ -126,6 +131,7 @@ def split_instance(
     needs_bytes: npt.ArrayLike = 0.0,
     layers: Sequence[int] | None = None,
     parts: Parts | None = None,
+    steps: Steps | None = None,
 ) -> SplitInstance:
     """An instance; what has one row, or one number, holds for all devices. See `SplitInstance`.
 
@@ -155,6 +161,7 @@ def split_instance(
         needs_bytes=_checked("needs_bytes", needs_bytes, by_cut),
         layers=deep,
         parts=None if parts is None else _checked_parts(parts, by_cut),
+        steps=steps,
     )
 
 

@@ -1,0 +1,66 @@
+"""A round of split training batch by batch: what its sums are made of, and the links that devices share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.flows.graph import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """What one round does. Arrays of shape (devices, cuts), infinite where a cut cannot be had; links are full duplex.
+
+    batches: of each device, shape (devices,). forward_s, backward_s: of a batch on the device, with its update and with
+    what sending and receiving compute there. server_s: of a batch on the server, likewise. up_bits, down_bits: of a
+    batch. weights_bits: of the device's layers, down before the first batch and up after the last. weights_s,
+    server_weights_s: of computing that sending or receiving them once takes, on the device and on the server.
+    links_bps: capacity of each link, each way, shape (links,). crossed: by device, the links between it and the server;
+    of a device on the server itself none, and its bits are 0. link_names: for messages.
+    """
+
+    batches: Ints
+    forward_s: Floats
+    backward_s: Floats
+    server_s: Floats
+    up_bits: Floats
+    down_bits: Floats
+    weights_bits: Floats
+    weights_s: Floats
+    server_weights_s: Floats
+    links_bps: Floats
+    crossed: tuple[tuple[int, ...], ...]
+    link_names: tuple[str, ...] = ()
+
+    def device_total_s(self) -> Floats:
+        """Seconds that each device computes in a round."""
+        return self._times(self.forward_s + self.backward_s) + 2 * self.weights_s
+
+    def server_total_s(self) -> Floats:
+        """Seconds that the server computes for each device in a round."""
+        return self._times(self.server_s) + 2 * self.server_weights_s
+
+    def up_total_bits(self) -> Floats:
+        return self._times(self.up_bits) + self.weights_bits
+
+    def down_total_bits(self) -> Floats:
+        return self._times(self.down_bits) + self.weights_bits
+
+    def widths_bps(self) -> Floats:
+        """Of each device's way to the server, each way; infinite where it crosses no link. Shape (devices,)."""
+        return np.array(
+            [min((float(self.links_bps[link]) for link in links), default=np.inf) for links in self.crossed]
+        )
+
+    def crossing(self) -> npt.NDArray[np.bool_]:
+        """Whether a link carries what a device sends; shape (links, devices)."""
+        crossing = np.zeros((len(self.links_bps), len(self.crossed)), dtype=bool)
+        for device, links in enumerate(self.crossed):
+            crossing[list(links), device] = True
+        return crossing
+
+    def _times(self, per_batch: Floats) -> Floats:
+        return self.batches[:, None] * per_batch
