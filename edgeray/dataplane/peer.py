@@ -49,13 +49,22 @@ class _Watch:
 
 
 class ConnectWatch(_Watch):
-    """The sender's connection: established, lost, refused. Paces it when asked to."""
+    """The sender's connection: established, lost, refused. Paces it when asked to.
+
+    missed: an attempt to connect came to nothing; libzmq makes the next one where it may.
+    """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         super().__init__(
-            socket, zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED
+            socket,
+            zmq.EVENT_CONNECTED
+            | zmq.EVENT_DISCONNECTED
+            | zmq.EVENT_CLOSED
+            | zmq.EVENT_HANDSHAKE_SUCCEEDED
+            | _FAILED,
         )
         self.established = False
+        self.missed = False
         self.lost = False
         self.refused = False
         self.last_failure = "nothing listens there"
@@ -74,9 +83,10 @@ class ConnectWatch(_Watch):
                 self.refused = True
             elif event & _FAILED:
                 self.last_failure = "the handshake failed: a wrong key, or not an EdgeRay flow"
-            elif event == zmq.EVENT_DISCONNECTED:
+            elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED):
                 self._descriptor = None
                 self.lost = self.lost or self.established
+                self.missed = True
 
     def pace(self, rate_bps: float | None) -> None:
         """Let the kernel pace this flow's TCP socket (SO_MAX_PACING_RATE); None lifts it."""
@@ -99,17 +109,22 @@ class AcceptWatch(_Watch):
     libzmq does not say whose handshake succeeded: all that are connected at that moment are candidates,
     and the peer is lost when the last of them went. Strangers that never shake hands are cut off by
     ZMQ_HANDSHAKE_IVL, so they can delay the news of a loss but not hide it.
+
+    secured: only the peer can shake hands. So when it does again it began anew, and its first connection is
+    lost, whether the kernels know it yet or still carry what a killed process had sent.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], *, secured: bool) -> None:
         super().__init__(socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self.established = False
+        self.replaced = False
+        self._secured = secured
         self._open: set[int] = set()
         self._candidates: set[int] = set()
 
     @property
     def lost(self) -> bool:
-        return self.established and not self._candidates
+        return self.replaced or (self.established and not self._candidates)
 
     def update(self) -> None:
         for event, value in self._events():
@@ -118,6 +133,8 @@ class AcceptWatch(_Watch):
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and not self.established:
                 self.established = True
                 self._candidates = set(self._open)
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.replaced = self._secured
             elif event == zmq.EVENT_DISCONNECTED:
                 self._open.discard(value)
                 self._candidates.discard(value)

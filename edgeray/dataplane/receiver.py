@@ -91,7 +91,7 @@ class FlowReceiver:
             self._socket.zap_domain = self._gate.domain.encode()
             self._socket.curve_server = True
             self._socket.curve_secretkey = security.server_secret.encode()
-        self._watch = AcceptWatch(self._socket)
+        self._watch = AcceptWatch(self._socket, secured=security is not None)
         try:
             self._socket.bind(f"tcp://{address}:{port or '*'}")
         except zmq.ZMQError as error:
@@ -262,6 +262,8 @@ class FlowReceiver:
             self._end = EndOfStream(number)
             self._over = True
             self._say(message(ENDED))
+        elif kind == HELLO:
+            self._fail("the sender went away and began anew")
         else:
             self._fail(f"message {kind} was not expected")
 

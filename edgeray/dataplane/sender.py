@@ -48,6 +48,9 @@ class FlowSender:
     send() hands the value over: its large buffers go out from where they lie, so nobody may write to them
     afterwards. With copy=True they are copied first, for producers that use their arrays again.
 
+    once=True: the first attempt to connect is the only one, and a connection that was lost is not made again
+    behind the owner's back, where it would take the place of a flow that another process has opened since.
+
     security=None turns encryption and authentication off; only for loopback and measurements.
     """
 
@@ -62,6 +65,7 @@ class FlowSender:
         pacing_bps: float | None = None,
         name: str = "",
         copy: bool = False,
+        once: bool = False,
         connect_timeout_s: float = 30.0,
         peer_timeout_s: float = 10.0,
     ) -> None:
@@ -76,6 +80,7 @@ class FlowSender:
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._copy = copy
+        self._once = once
         self._pacing_bps = pacing_bps
         self._connect_timeout_s = connect_timeout_s
         self._connect_by_s = time.monotonic() + connect_timeout_s
@@ -99,7 +104,7 @@ class FlowSender:
         self._socket = flow_socket(peer_timeout_s)
         # The bare send: what the wrapper around it looks after (routing, groups) costs as much again.
         self._send = super(zmq.Socket, self._socket).send
-        self._socket.setsockopt(zmq.RECONNECT_IVL, int(_RETRY_S * 1000))
+        self._socket.setsockopt(zmq.RECONNECT_IVL, -1 if self._once else int(_RETRY_S * 1000))
         if security is not None:
             if security.client_secret is None:
                 raise FlowError(f"{self.name}: the keys lack client_secret: they are the receiver's")
@@ -228,6 +233,17 @@ class FlowSender:
                 if not self._closing:
                     self._flush()
 
+    def check(self) -> None:
+        """Raises FlowError when the peer is gone or refuses us. Does not block: a send() under way looks by itself."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._failure:
+                    raise FlowError(self._failure)
+                if not self._closing:
+                    self._look()
+            finally:
+                self._lock.release()
+
     def finish(self, items: int, *, stop: threading.Event | None = None) -> bool:
         """Send the end of the stream and wait until receive() returned it; then the flow is closed.
 
@@ -303,6 +319,8 @@ class FlowSender:
             self._fail("the receiver refused us: not the key that it was told to let in")
         if self._watch.lost:
             self._fail("the receiver went away")
+        if not self._watch.established and self._once and self._watch.missed:
+            self._fail(f"no connection: {self._watch.last_failure}")
         if not self._watch.established and time.monotonic() > self._connect_by_s:
             self._fail(f"no connection within {self._connect_timeout_s:g} s: {self._watch.last_failure}")
 
