@@ -7,9 +7,10 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeray.errors import BadInputError
 from edgeray.training.optimizers import OptimizerState
@@ -46,9 +47,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(folder / FILE)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, after a file was renamed."""
     entry = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(entry)  # the renaming, too
+        os.fsync(entry)
     finally:
         os.close(entry)
 
@@ -83,11 +89,29 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 def check_same_settings(folder: Path, saved: Settings, asked: Settings) -> None:
     """Raises BadInputError when a run would go on with other settings than it began with."""
-    before, now = asdict(saved), asdict(asked)
+    check_same(folder / FILE, asdict(saved), asdict(asked))
+
+
+def check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """The same for anything that a run began with, by name, as it is kept in a file."""
     for name in before:
-        if before[name] != now[name]:
+        if before[name] != now.get(name):
             raise BadInputError(
-                f"{folder / FILE}: the run began with {name} {before[name]!r}, the job now has {now[name]!r}\n"
-                f"  expected: the settings that the run began with\n"
+                f"{path}: the run began with {name} {before[name]!r}, the job now has {now.get(name)!r}\n"
+                f"  expected: what the run began with\n"
                 f"  remedy:   set {name} back, or start without resuming"
+            )
+
+
+def check_same_model(folder: Path, saved: Checkpoint, model: nn.Module) -> None:
+    """Raises BadInputError when the checkpoint's weights are not the model's, by name and shape."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in saved.weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise BadInputError(
+                f"{folder / FILE}: the checkpoint is of another model: weight {name} has shape "
+                f"{found.get(name, 'none')} there, {expected.get(name, 'none')} in the job's model\n"
+                "  expected: the model that the run began with\n"
+                "  remedy:   set it back, or start without resuming"
             )

@@ -1,0 +1,241 @@
+"""The tasks of a job of split training: the server's code (serve) and the clients' (train), over lines between devices.
+
+Both end when all rounds are done, or without a word when the stage is stopped. A client that was lost enters again at
+the next round; a server that was killed and started again goes on after the last round that it finished.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from edgeray.errors import FlowError, StageError
+from edgeray.node.once import RESULTS
+from edgeray.training.attendance import ABSENCE_S, RETRY_S, Attendance, Lines
+from edgeray.training.build import (
+    Cutter,
+    build_model,
+    compute_on,
+    cutter,
+    dataset_of,
+    example_of,
+    light_model,
+    loss_of,
+    settings_of,
+)
+from edgeray.training.data import batch_of, labels_of
+from edgeray.training.device_data import DeviceData
+from edgeray.training.lines import HELLO, WELCOME, LineChannel
+from edgeray.training.recipe import Recipe
+from edgeray.training.records import RoundRecord
+from edgeray.training.run_files import RunFiles
+from edgeray.training.server import Server, TestSet
+from edgeray.training.shares import evaluation_set, share_of
+from edgeray.training.worker import Worker
+from policies.model import JobId, Rounds, TaskId
+
+log = logging.getLogger(__name__)
+
+START_S = 120.0
+"""So long the first round waits for clients that have not been heard of."""
+TRIES = 5
+"""So often in a row a round may end without any client that finished it."""
+_LEAST_PATIENCE_S = 60.0
+_MISJUDGED = 3.0  # so much longer than predicted a client may take for a single answer
+
+
+class Context(Lines, Protocol):
+    """What a task is called with: see edgeray.node.loop.LoopContext."""
+
+    job: JobId
+    task: TaskId
+    peers: tuple[TaskId, ...]
+    rounds: Rounds | None
+    output_dir: Path
+    cpus: float
+
+    def count(self, seconds: float) -> None: ...
+
+
+def serve(context: Context, *, recipe: Mapping[str, Any], resume: str | None = None) -> None:
+    """Train the recipe's model with the clients that come, by the plan's cuts; the results are files, see RunFiles.
+
+    resume: a job on whose last checkpoint this one goes on. Raises BadInputError where it cannot, and FlowError when
+    no client is there or none finishes a round.
+    """
+    asked = Recipe.of(recipe)
+    rounds = context.rounds
+    if rounds is None:
+        raise StageError(f"job {context.job}: its plan says nothing of rounds, so it cannot be trained")
+    compute_on(context.cpus)
+    model = build_model(asked)
+    cut_model = cutter(model, example_of(asked, dataset_of(asked, "train")))
+    splits = {cut: cut_model(cut) for cut in sorted({*rounds.cuts.values()})}
+    files = RunFiles(context.output_dir, context.output_dir / RESULTS, asked)
+    found = files.begin(model, resume)
+    pieces = found.settings.micro_batches if found else rounds.micro_batches
+    server = Server(
+        model,
+        splits.__getitem__,
+        loss=loss_of(asked),
+        settings=replace(settings_of(asked), micro_batches=pieces),
+        mode=asked.server_mode,
+        test_set=_test_set(asked),
+        checkpoints=files.next,
+        patience_s=_patience_s(asked, rounds),
+    )
+    if found is not None:
+        server.resume()
+        log.info("goes on after round %d", found.round_number)
+    attendance = Attendance(
+        context,
+        context.peers,
+        lambda client, channel: server.join(client, channel, rounds.cuts[TaskId(client)]),
+    )
+    attendance.start()
+    try:
+        if _train_rounds(context, asked, server, attendance, files):
+            files.conclude(context.task, server.weights)
+            attendance.close()
+            server.finish()
+            log.info("all %d rounds are done", asked.rounds)
+    finally:
+        attendance.close()
+        server.close()
+
+
+def _train_rounds(
+    context: Context, recipe: Recipe, server: Server, attendance: Attendance, files: RunFiles
+) -> bool:
+    """All rounds that are left. False: the stage is stopped."""
+    failures = 0
+    all_within_s = START_S
+    while server.rounds_done < recipe.rounds:
+        if not attendance.wait(all_within_s):
+            return False
+        all_within_s = 0.0
+        try:
+            record = server.run_round()
+        except FlowError as error:
+            if context.stop.is_set():
+                return False
+            failures += 1
+            log.warning("round %d is tried again: %s", server.rounds_done + 1, error)
+            if failures == TRIES:
+                raise FlowError(f"{error}, {TRIES} times in a row") from error
+            continue
+        failures = 0
+        files.keep(record)
+        context.count(record.seconds_s)
+        log.info("%s", told(record, recipe.rounds))
+    return True
+
+
+def told(record: RoundRecord, rounds: int) -> str:
+    """A round in one line."""
+    up_bytes = sum(one.up_bytes for one in record.clients)
+    down_bytes = sum(one.down_bytes for one in record.clients)
+    accuracy = "" if record.accuracy is None else f", accuracy {record.accuracy:.4f}"
+    line = (
+        f"round {record.number} of {rounds}: loss {record.loss:.4f}{accuracy}, {record.seconds_s:.2f} s, "
+        f"{len(record.clients)} clients, {up_bytes / 1e6:.2f} MB up, {down_bytes / 1e6:.2f} MB down"
+    )
+    lost = "; ".join(f"{client} ({why})" for client, why in sorted(record.dropped.items()))
+    return f"{line}; without {lost}" if lost else line
+
+
+def _patience_s(recipe: Recipe, rounds: Rounds) -> float:
+    if recipe.patience_s is not None:
+        return recipe.patience_s
+    predicted_s = rounds.predicted_s if math.isfinite(rounds.predicted_s) else 0.0
+    return max(_LEAST_PATIENCE_S, _MISJUDGED * predicted_s)
+
+
+def _test_set(recipe: Recipe) -> TestSet | None:
+    if recipe.test_samples == 0:
+        return None
+    dataset = dataset_of(recipe, "test")
+    chosen = evaluation_set(recipe, len(dataset))
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(chosen), recipe.batch_size):
+            yield batch_of(dataset, chosen[start : start + recipe.batch_size])
+
+    return batches
+
+
+def train(context: Context, *, recipe: Mapping[str, Any]) -> None:
+    """Train the layers that the server says, on this client's share of the data, until the server says the end.
+
+    Raises FlowError when the server stays away.
+    """
+    asked = Recipe.of(recipe)
+    compute_on(context.cpus)
+    (server,) = context.peers
+    client = _Client(context, asked, server)
+    there_s = time.monotonic()
+    while not context.stop.is_set():
+        try:
+            client.take_part(max(0.0, there_s + ABSENCE_S - time.monotonic()))
+            return
+        except FlowError as error:
+            if client.welcomed:
+                there_s = time.monotonic()
+            elif time.monotonic() - there_s >= ABSENCE_S:
+                raise FlowError(
+                    f"{server} has not been there for {ABSENCE_S:g} s: {error}\n"
+                    "  remedy:   see what it logged: edgeray logs"
+                ) from error
+            log.info("the line to %s is gone: %s", server, error)
+        context.stop.wait(RETRY_S)
+
+
+class _Client:
+    """A client of one job. welcomed: whether the server was there when it took part last."""
+
+    def __init__(self, context: Context, recipe: Recipe, server: TaskId) -> None:
+        self.welcomed = False
+        self._context = context
+        self._recipe = recipe
+        self._server = server
+        self._loss = loss_of(recipe)
+        self._made: tuple[DeviceData, Cutter] | None = None
+
+    def take_part(self, within_s: float) -> None:
+        """From the opening of a connection to the end of the run. Raises FlowError when it breaks before, or the server
+        is not there in time."""
+        self.welcomed = False
+        channel = LineChannel(self._context.connect(self._server))  # opens while the model is made
+        try:
+            data, cut_model = self._make()
+            kind, _ = channel.receive(within_s)
+            if kind != WELCOME:
+                raise FlowError(f"the server said {kind!r}, expected {WELCOME!r}")
+            self.welcomed = True
+            channel.send(HELLO, None)
+            log.info("takes part, with %d samples", data.samples)
+            Worker(self._context.task, data, cut_model, channel, loss=self._loss).run()
+            log.info("the run is over")
+        finally:
+            channel.close()
+
+    def _make(self) -> tuple[DeviceData, Cutter]:
+        if self._made is None:
+            recipe, task = self._recipe, self._context.task
+            dataset = dataset_of(recipe, "train")
+            data = DeviceData(
+                dataset,
+                share_of(recipe, labels_of(dataset), task),
+                batch_size=recipe.batch_size,
+                seed=recipe.seed,
+                device=task,
+            )
+            self._made = data, cutter(light_model(recipe), example_of(recipe, dataset))
+        return self._made
