@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -17,91 +15,13 @@ from edgeray.training.halves import Halves
 from edgeray.training.messages import Finished, Forward, RoundStart
 from edgeray.training.modes import Mode
 from edgeray.training.optimizers import OptimizerState
+from edgeray.training.progress import Member, Progress
 from edgeray.training.records import ClientRound
-from edgeray.training.session import GONE, Heard, Inbox, Session
+from edgeray.training.session import GONE, Heard, Inbox
 from edgeray.training.settings import Settings
 
 BatchOrder = Callable[[str, int, int, int], Iterable[Tensor]]
 """(client, samples, round, epoch) -> the indices of each batch's samples, as the client's data are batched."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Member:
-    """A client that takes part. whole: it has the whole model. labels: all of its, once it sent them.
-
-    optimizer: its state after the last round that counted, where settings keep it. remembers: the client itself has
-    its part of that, for the cut that it has now.
-    """
-
-    session: Session
-    cut: int
-    whole: bool
-    labels: Tensor | None = None
-    optimizer: OptimizerState | None = None
-    remembers: bool = False
-
-    @property
-    def client(self) -> str:
-        return self.session.client
-
-
-@dataclass(slots=True)
-class _Part:
-    """What a member has done in the round so far.
-
-    first: the first piece of the batch that it is at, of so many samples. due: the labels of those to come.
-    here: how many pieces the server has of it; since_s: for how long it has had some, of which visit_served_s went into
-    them; until_s: when it last had none left.
-    """
-
-    member: Member
-    sent_bytes: int
-    received_bytes: int
-    label_batches: Iterator[Tensor] = field(default_factory=lambda: iter(()))
-    epoch: int = -1
-    first: Forward | None = None
-    samples: int = 0
-    due: deque[Tensor] = field(default_factory=deque)
-    here: int = 0
-    since_s: float = 0.0
-    until_s: float = 0.0
-    visit_served_s: float = 0.0
-    served_s: float = 0.0
-    queued_s: float = 0.0
-    ended_s: float = 0.0
-    finished: Finished | None = None
-    losses: tuple[float, int] = (0.0, 0)
-
-    def expect(self, first: Forward, labels: Tensor, most: int) -> None:
-        """A batch begins with this piece, of `most` at most."""
-        if not 1 <= first.pieces <= max(1, min(most, len(labels))):
-            raise FlowError(f"it cut a batch of {len(labels)} samples into {first.pieces} pieces")
-        self.first, self.samples = first, len(labels)
-        self.due = deque(labels.tensor_split(first.pieces))
-
-    def next_labels(self, sent: Forward) -> Tensor:
-        """Those of the piece that came, if it is the next one."""
-        if self.first is not None and self.due:
-            number = self.first.pieces - len(self.due)
-            expected = (self.first.epoch, self.first.batch, self.first.pieces, number)
-            if (sent.epoch, sent.batch, sent.pieces, sent.piece) == expected:
-                return self.due.popleft()
-        raise FlowError("it sent a piece of a batch that was not due")
-
-    def arrived(self, at_s: float) -> None:
-        if not self.here:
-            # It may have come while the piece before it was served, and have been taken in only afterwards.
-            self.since_s, self.visit_served_s = max(at_s, self.until_s), 0.0
-        self.here += 1
-
-    def served(self, began_s: float, ended_s: float, *, answered: bool) -> None:
-        self.served_s += ended_s - began_s
-        self.visit_served_s += ended_s - began_s
-        if answered:
-            self.here -= 1
-            if not self.here:
-                self.queued_s += max(0.0, ended_s - self.since_s - self.visit_served_s)
-                self.until_s = ended_s
 
 
 class Round:
@@ -143,7 +63,7 @@ class Round:
         self._patience_s = patience_s
         self._clock = clock
         self._parts = {
-            member.client: _Part(
+            member.client: Progress(
                 member, member.session.channel.sent_bytes, member.session.channel.received_bytes
             )
             for member in members
@@ -197,7 +117,7 @@ class Round:
         )
         member.session.say("round", start)
 
-    def _open(self) -> list[_Part]:
+    def _open(self) -> list[Progress]:
         return [
             part
             for client, part in self._parts.items()
@@ -233,7 +153,7 @@ class Round:
                     left_s = min(left_s, part_left_s)
         return left_s
 
-    def _take(self, part: _Part, heard: Heard) -> None:
+    def _take(self, part: Progress, heard: Heard) -> None:
         if part.member in self.gone:
             return
         try:
@@ -252,7 +172,7 @@ class Round:
         except FlowError as error:
             self._drop(part, str(error))
 
-    def _piece(self, part: _Part, sent: Forward) -> Piece:
+    def _piece(self, part: Progress, sent: Forward) -> Piece:
         if sent.piece == 0:
             if part.here or part.due:
                 raise FlowError("it sent a batch before the one before was answered")
@@ -263,7 +183,7 @@ class Round:
         draws = Draws(seed if sent.draws is None else sent.draws)
         return Piece(sent, labels, draws, share=len(labels) / part.samples if sent.pieces > 1 else 1.0)
 
-    def _labels(self, part: _Part, sent: Forward) -> Tensor:
+    def _labels(self, part: Progress, sent: Forward) -> Tensor:
         if sent.labels is not None:
             return sent.labels
         labels = part.member.labels
@@ -277,7 +197,7 @@ class Round:
             raise FlowError("it sent more batches than its labels make")
         return labels[indices]
 
-    def _finish(self, part: _Part, finished: Finished) -> None:
+    def _finish(self, part: Progress, finished: Finished) -> None:
         if part.here or part.due:
             raise FlowError("it finished before its last batch was answered")
         whole = part.member.whole
@@ -294,7 +214,7 @@ class Round:
         if step.answer is not None:
             part.member.session.say("backward", step.answer)
 
-    def _drop(self, part: _Part, why: str) -> None:
+    def _drop(self, part: Progress, why: str) -> None:
         if part.finished is None:
             self.dropped[part.member.client] = why
             self._mode.drop(part.member.client)
@@ -303,7 +223,7 @@ class Round:
         part.member.session.close()
 
 
-def _record(part: _Part) -> ClientRound:
+def _record(part: Progress) -> ClientRound:
     finished, channel = part.finished, part.member.session.channel
     assert finished is not None
     loss_sum, seen = part.losses

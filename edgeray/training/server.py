@@ -29,8 +29,9 @@ from edgeray.training.halves import HalfMaker
 from edgeray.training.messages import Loss
 from edgeray.training.modes import make_mode
 from edgeray.training.optimizers import OptimizerState
+from edgeray.training.progress import Member
 from edgeray.training.records import RoundRecord
-from edgeray.training.round import BatchOrder, Member, Round
+from edgeray.training.round import BatchOrder, Round
 from edgeray.training.saved import SavedActivations
 from edgeray.training.session import Inbox, Session
 from edgeray.training.settings import Settings

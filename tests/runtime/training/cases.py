@@ -146,7 +146,10 @@ def order(client: str, samples: int, round_number: int, epoch: int) -> Iterable[
 def federated_learning(
     model: nn.Module, data: Mapping[str, TrainingData], settings: Settings, rounds: int
 ) -> dict[str, Tensor]:
-    """What training must come to: FedAvg of whole models in plain torch, one client after the other."""
+    """What training must come to: FedAvg of whole models in plain torch, one client after the other.
+
+    With micro-batches: gradients accumulated over the pieces of each batch.
+    """
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     locals_ = {client: deepcopy(model) for client in data}
     optimizers = {client: _optimizer(local, settings) for client, local in locals_.items()}
@@ -158,9 +161,16 @@ def federated_learning(
             for epoch in range(settings.epochs):
                 for batch, (inputs, labels) in enumerate(data[client].batches(number, epoch)):
                     optimizers[client].zero_grad()
-                    with Draws(batch_seed(settings.seed, number, epoch, client, batch)).drawing():
-                        logits = local(inputs)
-                    nn.functional.cross_entropy(logits, labels).backward()
+                    losses = []
+                    pieces = min(settings.micro_batches, len(labels))
+                    parts = zip(inputs.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
+                    for piece, (some, their_labels) in enumerate(parts):
+                        with Draws(batch_seed(settings.seed, number, epoch, client, batch, piece)).drawing():
+                            logits = local(some)
+                        loss = nn.functional.cross_entropy(logits, their_labels)
+                        losses.append((loss, len(some) / len(inputs)))
+                    for loss, share in losses:
+                        loss.backward(torch.full_like(loss, share))
                     optimizers[client].step()
         weights = {name: _mean(name, locals_, data) for name in weights}
     return weights
