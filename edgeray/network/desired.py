@@ -5,9 +5,10 @@ the others change, and a manager that starts anew finds what an earlier one made
 
 On every port: HTB root, one class for the link (rate = ceil = capacity), below it one class for control
 traffic and one for each flow. The control class has a small guaranteed share, may take the whole link and
-goes first. A flow's ceil is its granted rate; its guarantee is that rate less its part of the control
-share. So guarantees never add up to more than the link, flows reach their full grant while control is
-idle, and control always gets through.
+goes first. A flow's guarantee is its granted rate less its part of the control share; its ceil is the
+granted rate itself, or what its rule lets it borrow. So guarantees never add up to more than the link,
+flows reach their full grant while control is idle, and control always gets through. What the others leave
+goes to those that may borrow; HTB serves whoever is below its guarantee first.
 
 A flow's acknowledgements go back over the same hops (rules on the source port): by the shortest path they
 could crowd a link far thinner than the flow's own route.
@@ -127,6 +128,11 @@ def _check_rule(rule: FlowRule) -> None:
         raise NetworkApplyError(
             f"flow {rule.flow!r}: granted {rule.rate_bps} bit/s; expected at least {LOWEST_RATE_BPS:g}"
         )
+    if rule.ceil_bps is not None and not rule.ceil_bps >= rule.rate_bps:
+        raise NetworkApplyError(
+            f"flow {rule.flow!r}: may take {rule.ceil_bps} bit/s; expected at least what it is granted, "
+            f"{rule.rate_bps:g}"
+        )
     if len(set(rule.route)) != len(rule.route) or len(rule.route) < 2:
         raise NetworkApplyError(
             f"flow {rule.flow!r}: route {' - '.join(rule.route)}; expected two or more devices, none twice"
@@ -205,7 +211,8 @@ def _shaping(
         granted = max(capacity, sum(rule.rate_bps for rule in flows))
         for rule in flows:
             guaranteed = rule.rate_bps * (capacity - control) / granted
-            items += _leaf(port, rule.port, link_minor, guaranteed, min(rule.rate_bps, capacity), 1)
+            ceil = min(rule.rate_bps if rule.ceil_bps is None else rule.ceil_bps, capacity)
+            items += _leaf(port, rule.port, link_minor, guaranteed, ceil, 1)
             items.append(
                 Filter(
                     interface=interface,
@@ -223,10 +230,13 @@ def _leaf(
 ) -> list[Item]:
     """A class and its queue: 0.1 s at its ceil but at most 0.5 s at its guarantee, and at least 16 frames.
 
-    The bound by the guarantee is for control: on a busy link, a heartbeat must not wait long behind bulk.
+    The bound by the guarantee is for control: on a busy link, a heartbeat must not wait long behind bulk. A flow
+    that borrows has 25 ms at its ceil in any case, or TCP would lose packets and, over a link with delay, not fill
+    what the others leave; where they leave nothing, it is this flow's own packets alone that wait longer.
     """
     queue = min(int(ceil_bps / 8 * 0.1), int(rate_bps / 8 * 0.5))
-    limit = max(_SHORTEST_QUEUE_FRAMES * FRAME_BYTES, queue)
+    borrowed = int(ceil_bps / 8 * 0.025) if priority > 0 else 0
+    limit = max(_SHORTEST_QUEUE_FRAMES * FRAME_BYTES, queue, borrowed)
     return [
         _htb_class(port, minor, parent, rate_bps, ceil_bps, priority),
         Fifo(interface=port.interface, minor=minor, limit_bytes=limit),

@@ -22,7 +22,10 @@ class Inflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outflow:
-    """A flow that starts on this device: the producer's stage connects to address:port on device peer."""
+    """A flow that starts on this device: the producer's stage connects to address:port on device peer.
+
+    rate_bps: the most that it may take, which its sender keeps to where tc does not see to it.
+    """
 
     flow: FlowId
     producer: TaskId

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from policies.model import DeviceId, FlowId, LinkId, Plan, Workload, link_id
+from policies.model import DeviceId, FlowId, LinkId, Network, Plan, Workload, link_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +15,9 @@ class Footprint:
 
     devices: where its stages are. crossing: the flows that leave a device. carriers: the devices that these pass,
     relays and both ends.
-    held_bytes, link_rates_bps: of a one-shot job, what it holds of each device, and the largest rate of any of its
-    transfers over each link; {} for a stream, whose own policy reckons with it.
+    held_bytes, link_rates_bps: what the job holds of each device and of each link, for the policies of other modes
+    (`snapshots.beside`): of a one-shot job the largest rate of any of its transfers, since a link carries one at a
+    time; of a loop what its flows are guaranteed, in the direction that has more. {} for a stream, which makes way.
     """
 
     devices: tuple[DeviceId, ...]
@@ -26,18 +27,14 @@ class Footprint:
     link_rates_bps: Mapping[LinkId, float]
 
 
-def footprint(workload: Workload, plan: Plan) -> Footprint:
+def footprint(workload: Workload, plan: Plan, network: Network) -> Footprint:
     crossing = crossing_flows(plan)
-    once = workload.job.mode == "once"
-    rates: dict[LinkId, float] = {}
-    for flow in crossing if once else ():
-        for link in route_links(plan.routes[flow]):
-            rates[link] = max(rates.get(link, 0.0), plan.rates_bps[flow])
+    held, rates = _taken(workload, plan, network, crossing)
     return Footprint(
         devices=tuple(sorted(set(plan.placement.values()))),
         crossing=crossing,
         carriers=tuple(sorted({device for flow in crossing for device in plan.routes[flow]})),
-        held_bytes=workload.held_bytes(plan.placement) if once else {},
+        held_bytes=held,
         link_rates_bps=rates,
     )
 
@@ -49,3 +46,49 @@ def crossing_flows(plan: Plan) -> tuple[FlowId, ...]:
 
 def route_links(route: tuple[DeviceId, ...]) -> tuple[LinkId, ...]:
     return tuple(link_id(a, b) for a, b in pairwise(route))
+
+
+def _taken(
+    workload: Workload, plan: Plan, network: Network, crossing: tuple[FlowId, ...]
+) -> tuple[dict[DeviceId, float], dict[LinkId, float]]:
+    match workload.job.mode:
+        case "once":
+            return workload.held_bytes(plan.placement), _largest_rates(plan, crossing)
+        case "loop":
+            return _memory_of_loop(workload, plan, network), _rates_of_loop(plan, crossing)
+        case _:
+            return {}, {}
+
+
+def _largest_rates(plan: Plan, crossing: tuple[FlowId, ...]) -> dict[LinkId, float]:
+    rates: dict[LinkId, float] = {}
+    for flow in crossing:
+        for link in route_links(plan.routes[flow]):
+            rates[link] = max(rates.get(link, 0.0), plan.rates_bps[flow])
+    return rates
+
+
+def _rates_of_loop(plan: Plan, crossing: tuple[FlowId, ...]) -> dict[LinkId, float]:
+    """Links are full duplex: what goes one way takes nothing of the other."""
+    each_way: dict[tuple[DeviceId, DeviceId], float] = {}
+    for flow in crossing:
+        for hop in pairwise(plan.routes[flow]):
+            each_way[hop] = each_way.get(hop, 0.0) + plan.rates_bps[flow]
+    rates: dict[LinkId, float] = {}
+    for (a, b), rate in each_way.items():
+        rates[link_id(a, b)] = max(rates.get(link_id(a, b), 0.0), rate)
+    return rates
+
+
+def _memory_of_loop(workload: Workload, plan: Plan, network: Network) -> dict[DeviceId, float]:
+    """Of a client what its part of the model was measured to need, where no more was declared."""
+    held: dict[DeviceId, float] = {}
+    profile, rounds = workload.profile, plan.rounds
+    cuts = profile.cuts if profile else None
+    for task in workload.job.tasks:
+        device, needed = plan.placement[task.id], workload.memory_bytes(task)
+        if cuts is not None and rounds is not None and task.id in rounds.cuts and device in network.devices:
+            measured = cuts.memory_bytes.get(network.devices[device].type)
+            needed = max(needed, measured[rounds.cuts[task.id]] if measured else 0.0)
+        held[device] = held.get(device, 0.0) + needed
+    return held

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from edgeray.network.types import FlowRule
-from edgeray.scheduler.effects import Inflow, Outflow, PaceStage, StagePlan
+from edgeray.scheduler.effects import Inflow, JobChanged, Outflow, PaceStage, StagePlan
 from edgeray.scheduler.footprint import Footprint, crossing_flows, footprint
 from policies.model import (
     DeviceId,
@@ -17,6 +17,7 @@ from policies.model import (
     Job,
     JobId,
     Mode,
+    Network,
     Plan,
     RunningJob,
     Task,
@@ -45,6 +46,26 @@ class Phase(enum.Enum):
 
 
 @dataclass(slots=True, kw_only=True)
+class Attendance:
+    """How a loop's devices fare while it runs; see `loops.Loops`, which alone changes it.
+
+    addresses: of its devices, when it was placed. restarts: how often a device's stage was started again. entering:
+    devices whose stages are to start as soon as they stand, and the versions of networks that must be in force for
+    that. lost, given_up: devices that it goes on without; those that were lost may come back.
+    """
+
+    addresses: dict[DeviceId, str] = field(default_factory=dict)
+    restarts: dict[DeviceId, int] = field(default_factory=dict)
+    entering: dict[DeviceId, dict[DeviceId, int]] = field(default_factory=dict)
+    lost: set[DeviceId] = field(default_factory=set)
+    given_up: set[DeviceId] = field(default_factory=set)
+
+    @property
+    def absent(self) -> set[DeviceId]:
+        return self.lost | self.given_up
+
+
+@dataclass(slots=True, kw_only=True)
 class JobRecord:
     """Mutable; only SchedulerState touches it.
 
@@ -52,6 +73,7 @@ class JobRecord:
     stages: devices that hold a stage, each True once the stage is deployed. network: the version of each
     device's rules that must be in force before the job starts. ending: the phase that STOPPING leads to.
     blamed_on_peer: detail names a flow whose other end went away; a later reason may say why it did.
+    attendance: of a loop, how its devices fare.
     """
 
     id: JobId
@@ -71,6 +93,7 @@ class JobRecord:
     ending: Phase = Phase.DONE
     detail: str = ""
     blamed_on_peer: bool = False
+    attendance: Attendance = field(default_factory=Attendance)
     placed_s: float | None = None
     started_s: float | None = None
     ended_s: float | None = None
@@ -79,12 +102,16 @@ class JobRecord:
     def mode(self) -> Mode:
         return self.workload.job.mode
 
-    def adopt(self, plan: Plan) -> None:
+    def adopt(self, plan: Plan, network: Network) -> None:
         """From now on the job goes by this plan. Only a re-adjusted stream had one before."""
         if self.plan is None or self.plan.routes != plan.routes:  # rates change far more often
-            self.footprint = footprint(self.workload, plan)
+            self.footprint = footprint(self.workload, plan, network)
         self.plan = plan
         self.running = RunningJob(workload=self.workload, plan=plan)
+
+
+def changed(record: JobRecord, detail: str) -> JobChanged:
+    return JobChanged(job=record.id, phase=record.phase.value, detail=detail)
 
 
 def flow_name(job: JobId, flow: FlowId) -> str:
@@ -93,8 +120,8 @@ def flow_name(job: JobId, flow: FlowId) -> str:
 
 
 def flow_rules(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[FlowRule, ...]:
-    """The rules that enforce one job's plan, one a crossing flow."""
-    plan, footprint = record.plan, record.footprint
+    """The rules that enforce one job's plan, one a crossing flow; none for those of devices that it goes without."""
+    plan, footprint, without = record.plan, record.footprint, record.attendance.absent
     if plan is None or footprint is None:
         return ()
     return tuple(
@@ -106,8 +133,10 @@ def flow_rules(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[Fl
             destination=plan.routes[flow][-1],
             route=plan.routes[flow],
             rate_bps=plan.rates_bps[flow],
+            ceil_bps=plan.ceilings_bps.get(flow),
         )
         for flow in footprint.crossing
+        if without.isdisjoint((plan.routes[flow][0], plan.routes[flow][-1]))
     )
 
 
@@ -118,7 +147,7 @@ def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[S
         return ()
     crossing = crossing_flows(plan)
     inputs = inputs_of(job)
-    feeding = {flow.producer for flow in job.flows}
+    sinks = set(sinks_of(job))
     depth_items = join_depth(job, crossing)
     starts = plan.timetable.tasks if plan.timetable else None
     tasks: dict[DeviceId, list[Task]] = defaultdict(list)
@@ -140,10 +169,12 @@ def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[S
             },
             inflows=tuple(inflows[device]),
             outflows=tuple(outflows[device]),
-            sinks=tuple(task.id for task in tasks[device] if task.id not in feeding),
+            sinks=tuple(task.id for task in tasks[device] if task.id in sinks),
             depth_items=depth_items,
             granted_per_s=plan.granted_per_s,
             due_s=None if starts is None else {task.id: starts[task.id][0] for task in tasks[device]},
+            mode=job.mode,
+            rounds=plan.rounds,
         )
         for device in sorted(tasks)
     )
@@ -188,7 +219,7 @@ def _outflow(record: JobRecord, plan: Plan, flow: Flow, addresses: Mapping[Devic
         peer=peer,
         address=addresses[peer],
         port=record.ports[flow.id],
-        rate_bps=plan.rates_bps[flow.id],
+        rate_bps=plan.ceilings_bps.get(flow.id, plan.rates_bps[flow.id]),
     )
 
 
@@ -206,13 +237,23 @@ def inputs_of(job: Job) -> dict[TaskId, list[Flow]]:
     return inputs
 
 
+def sinks_of(job: Job) -> tuple[TaskId, ...]:
+    """The tasks that have a job's results: those that feed no other; of a loop, where all do, its server."""
+    if job.mode == "loop":
+        return () if job.training is None else (job.training.server,)
+    feeding = {flow.producer for flow in job.flows}
+    return tuple(task.id for task in job.tasks if task.id not in feeding)
+
+
 def join_depth(job: Job, crossing: Collection[FlowId]) -> int:
     """How many items an input must be able to hold.
 
     Where branches of unequal length meet again, the short branch has to hold what the long one has under
     way, or the join throttles the job: four items a task, and four more for each flow that crosses devices,
-    on the longest path.
+    on the longest path. In a loop no branches meet.
     """
+    if job.mode == "loop":
+        return 4
     inputs, across = inputs_of(job), set(crossing)
     longest: dict[TaskId, int] = {}
     for task in job.tasks:

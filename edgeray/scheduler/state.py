@@ -14,25 +14,30 @@ from edgeray.scheduler.cluster import Cluster
 from edgeray.scheduler.effects import (
     DeployStage,
     Effect,
-    JobChanged,
     ProfileJob,
     StartStage,
     StartTransfer,
     StopStage,
 )
 from edgeray.scheduler.footprint import crossing_flows
-from edgeray.scheduler.jobs import JobRecord, Phase, flow_rules, pace_stages, stage_plans
+from edgeray.scheduler.governors import MODES, Governors
+from edgeray.scheduler.jobs import (
+    Attendance,
+    JobRecord,
+    Phase,
+    changed,
+    flow_rules,
+    pace_stages,
+    stage_plans,
+)
 from edgeray.scheduler.lanes import Lanes
+from edgeray.scheduler.loops import Ending, Loops, Outcome
 from edgeray.scheduler.ports import PortPool
 from edgeray.scheduler.roster import Roster
 from edgeray.scheduler.rulebook import RuleBook
-from edgeray.scheduler.snapshots import snapshot
 from policies.model import Decision, DeviceId, FlowId, JobId, Mode, Network, Plan, Policy
 
 Handler = Callable[..., list[Effect]]
-
-MODES: tuple[Mode, ...] = ("once", "stream")
-"""The order of decisions: a one-shot plan stays as it is, and streams are then adjusted around it."""
 
 
 class SchedulerState:
@@ -40,18 +45,19 @@ class SchedulerState:
 
     network: all that the cluster file declares; policies see the part whose devices have joined.
     policy_named: looks a policy up by name; raises ValueError for an unknown one.
-    Two policies govern the cluster: that of the stream submitted last places waiting streams and re-adjusts
-    running ones; that of the one-shot job submitted last places waiting one-shot jobs.
+    A policy a mode governs the cluster: that of the stream submitted last places waiting streams and re-adjusts
+    running ones; those of the one-shot job and of the loop submitted last place what waits of these.
     """
 
     def __init__(self, network: Network, policy_named: Callable[[str], Policy]) -> None:
         self._cluster = Cluster(network)
         self._policy_named = policy_named
-        self._policies: dict[Mode, Policy] = {}
+        self._governors = Governors()
         self._roster = Roster()
         self._ports = PortPool()
         self._rules = RuleBook()
         self._lanes = Lanes()
+        self._loops = Loops(self._cluster, self._rules)
         self._owed: list[Effect] = []
         self._arrived = False
         self._reconsider = False
@@ -117,15 +123,13 @@ class SchedulerState:
             lease_s=event.lease_s,
             heard_s=event.at_s,
         )
-        governing = self._policies.get(record.mode)
-        self._reconsider = self._reconsider or governing is None or governing.name != policy.name
-        self._policies[record.mode] = policy
+        self._reconsider = self._governors.appoint(record.mode, policy) or self._reconsider
         self._roster.add(record)
-        changed = _changed(record, f"submitted with policy {event.policy}")
+        submitted = changed(record, f"submitted with policy {event.policy}")
         if event.needs_profile:
-            return [changed, ProfileJob(job=event.job)]
+            return [submitted, ProfileJob(job=event.job)]
         self._arrived = True
-        return [changed]
+        return [submitted]
 
     def _job_profiled(self, event: ev.JobProfiled) -> list[Effect]:
         record = self.jobs.get(event.job)
@@ -134,7 +138,7 @@ class SchedulerState:
         record.workload = replace(record.workload, profile=event.profile)
         self._roster.enter(record, Phase.WAITING)
         self._arrived = True
-        return [_changed(record, "profiled")]
+        return [changed(record, "profiled")]
 
     def _profile_failed(self, event: ev.ProfileFailed) -> list[Effect]:
         record = self.jobs.get(event.job)
@@ -174,6 +178,8 @@ class SchedulerState:
         record = self.jobs.get(event.job)
         if record is None or event.device not in record.stages:
             return []
+        if record.mode == "loop" and record.phase is Phase.RUNNING:
+            return self._ended_or(record, self._loops.stage_ended(record, event), event.at_s)
         del record.stages[event.device]
         effects: list[Effect] = []
         if event.error is not None:
@@ -186,6 +192,9 @@ class SchedulerState:
         return effects
 
     def _start_if_ready(self, record: JobRecord, at_s: float) -> list[Effect]:
+        """Start a job that stands, or of one that runs the stages that came back."""
+        if record.phase is Phase.RUNNING:
+            return self._loops.starts(record)
         if record.phase is not Phase.DEPLOYING or not all(record.stages.values()):
             return []
         if not self._rules.in_force(record.network):
@@ -195,7 +204,13 @@ class SchedulerState:
         if record.mode == "once" and record.plan is not None:
             self._lanes.admit(record.id, record.plan, at_s)
         starts: list[Effect] = [StartStage(device=device, job=record.id) for device in sorted(record.stages)]
-        return [_changed(record, "running"), *starts]
+        return [changed(record, "running"), *starts]
+
+    def _ended_or(self, record: JobRecord, outcome: Outcome, at_s: float) -> list[Effect]:
+        """The job's end, or what it takes to go on."""
+        if isinstance(outcome, Ending):
+            return self._end(record, outcome.phase, outcome.reason, at_s)
+        return [*outcome, *self._start_if_ready(record, at_s)]
 
     # Transfers of one-shot jobs
 
@@ -215,10 +230,12 @@ class SchedulerState:
     # Devices and their networks
 
     def _device_joined(self, event: ev.DeviceJoined) -> list[Effect]:
-        if self._cluster.join(event.device, event.address):
-            self._rules.join(event.device)
-            self._reconsider = True
-        return []
+        if not self._cluster.join(event.device, event.address):
+            return []
+        self._rules.join(event.device)
+        self._reconsider = True
+        loops = [record for record in self._roster.placed if self._loops.minds(record)]
+        return [effect for record in loops for effect in self._loops.device_joined(record)]
 
     def _device_lost(self, event: ev.DeviceLost) -> list[Effect]:
         if not self._cluster.lose(event.device):
@@ -226,11 +243,16 @@ class SchedulerState:
         self._reconsider = True
         effects: list[Effect] = []
         for record in self._roster.placed:
-            if event.device in record.stages or self._sends_over(record, event.device):
+            outcome: Outcome = []
+            if self._loops.minds(record):
+                outcome = self._loops.device_lost(record, event.device, event.reason)
+            elif event.device in record.stages or self._sends_over(record, event.device):
+                reason = f"device {event.device} was lost: {event.reason}"
+                outcome = Ending(phase=Phase.FAILED, reason=reason)
+            if isinstance(outcome, Ending):
                 self._rules.remove(record.id)
                 record.stages.pop(event.device, None)
-                reason = f"device {event.device} was lost: {event.reason}"
-                effects += self._end(record, Phase.FAILED, reason, event.at_s)
+            effects += self._ended_or(record, outcome, event.at_s)
         return effects
 
     def _sends_over(self, record: JobRecord, device: DeviceId) -> bool:
@@ -252,6 +274,8 @@ class SchedulerState:
         for record in self._roster.within(Phase.DEPLOYING):
             if event.device in record.network:
                 effects += self._start_if_ready(record, event.at_s)
+        for record in self._roster.within(Phase.RUNNING):
+            effects += self._start_if_ready(record, event.at_s)
         return effects
 
     def _network_refused(self, event: ev.NetworkRefused) -> list[Effect]:
@@ -263,6 +287,8 @@ class SchedulerState:
             if needed <= event.version and not self._rules.in_force({event.device: needed}):
                 reason = f"device {event.device} cannot enforce its flows: {event.reason}"
                 effects += self._end(record, Phase.FAILED, reason, event.at_s)
+        for record in self._roster.within(Phase.RUNNING):
+            effects += self._ended_or(record, self._loops.network_refused(record, event), event.at_s)
         return effects
 
     # Decisions
@@ -278,19 +304,11 @@ class SchedulerState:
         self._arrived = self._reconsider = False
 
     def _decide(self, mode: Mode, at_s: float) -> list[Effect]:
-        policy, waiting, placed = self._policies.get(mode), self._roster.waiting(mode), self._roster.placed
+        waiting, placed = self._roster.waiting(mode), self._roster.placed
         if not self._reconsider:
             waiting = [record for record in waiting if not record.reasons]
-        adjustable = mode == "stream" and any(record.mode == mode for record in placed)
-        if policy is None or not (waiting or adjustable):
-            return []
-        seen = snapshot(mode, self._cluster.live, placed, at_s)
-        try:
-            decision = policy.decide(seen, tuple(record.workload for record in waiting))
-        except Exception:
-            del self._policies[mode]
-            raise
-        return self._carry_out(mode, decision, waiting, at_s)
+        decision = self._governors.ask(mode, self._cluster.live, placed, waiting, at_s)
+        return [] if decision is None else self._carry_out(mode, decision, waiting, at_s)
 
     def _carry_out(
         self, mode: Mode, decision: Decision, waiting: list[JobRecord], at_s: float
@@ -323,17 +341,19 @@ class SchedulerState:
             plan, old = decision.plans.get(record.id), record.plan
             if plan is None or old is None or plan == old or record.phase is Phase.STOPPING:
                 continue
-            record.adopt(plan)
+            record.adopt(plan, self._cluster.live)
             self._rules.put(record.id, flow_rules(record, self.devices))
             effects += pace_stages(record, plan, old)
         return effects
 
     def _place(self, record: JobRecord, plan: Plan, at_s: float) -> None:
-        record.adopt(plan)
+        record.adopt(plan, self._cluster.live)
         record.reasons = ()
         record.placed_s = at_s
         record.ports = {flow: self._ports.take() for flow in crossing_flows(plan)}
         record.stages = dict.fromkeys(sorted(set(plan.placement.values())), False)
+        if record.mode == "loop":
+            self._loops.placed(record)
         self._roster.enter(record, Phase.DEPLOYING)
         self._rules.put(record.id, flow_rules(record, self.devices))
 
@@ -342,7 +362,7 @@ class SchedulerState:
         carriers = record.footprint.carriers if record.footprint else ()
         record.network = self._rules.versions(carriers)
         stages = stage_plans(record, self.devices)
-        placed = _changed(record, f"placed by {record.plan.policy if record.plan else record.policy}")
+        placed = changed(record, f"placed by {record.plan.policy if record.plan else record.policy}")
         return [placed, *(DeployStage(device=stage.device, stage=stage) for stage in stages)]
 
     def _refuse(
@@ -353,7 +373,7 @@ class SchedulerState:
         text = "; ".join(reasons)
         if hopeless:
             return self._end(record, Phase.FAILED, f"cannot be placed: {text}", at_s)
-        return [] if told else [_changed(record, f"waits: {text}")]
+        return [] if told else [changed(record, f"waits: {text}")]
 
     # Endings
 
@@ -377,7 +397,7 @@ class SchedulerState:
         self._lanes.drop(record.id)
         self._roster.enter(record, Phase.STOPPING)
         stops: list[Effect] = [StopStage(device=device, job=record.id) for device in sorted(record.stages)]
-        return [_changed(record, detail), *stops]
+        return [changed(record, detail or "its stages are stopped"), *stops]
 
     def _release(self, record: JobRecord, at_s: float) -> list[Effect]:
         """Give back all that the job held, and let the others have it."""
@@ -388,10 +408,7 @@ class SchedulerState:
             self._ports.release(port)
         record.ports = {}
         record.network = {}
+        record.attendance = Attendance()
         self._roster.enter(record, record.ending)
         record.ended_s = at_s
-        return [_changed(record, record.detail or record.ending.value)]
-
-
-def _changed(record: JobRecord, detail: str) -> JobChanged:
-    return JobChanged(job=record.id, phase=record.phase.value, detail=detail)
+        return [changed(record, record.detail or record.ending.value)]

@@ -13,7 +13,7 @@ from edgeray.scheduler import ports
 from edgeray.scheduler.effects import ApplyNetwork, DeployStage, Effect, JobChanged, PaceStage, StartTransfer
 from edgeray.scheduler.jobs import join_depth
 from edgeray.scheduler.lanes import LATE_S
-from edgeray.scheduler.snapshots import beside_once
+from edgeray.scheduler.snapshots import beside
 from policies.model import Flow, Job, JobId, LinkId, Network, Snapshot, Task, TaskId
 
 LOST = ev.DeviceLost(at_s=5, device=E3, reason="gone")
@@ -131,7 +131,7 @@ def test_a_tenth_of_a_link_is_left_to_streams() -> None:
         devices=NETWORK.devices,
         links={name: replace(link, capacity_bps=2.0) for name, link in NETWORK.links.items()},
     )
-    assert {link.capacity_bps for link in beside_once(thin, [record]).links.values()} == {0.2}
+    assert {link.capacity_bps for link in beside(thin, [record]).links.values()} == {0.2}
 
 
 def test_the_policy_of_one_shot_jobs_sees_everything() -> None:

@@ -1,0 +1,46 @@
+"""The policies that govern the cluster: one a mode, that of the job of this mode submitted last. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeray.scheduler.jobs import JobRecord
+from edgeray.scheduler.snapshots import snapshot
+from policies.model import Decision, Mode, Network, Policy
+
+MODES: tuple[Mode, ...] = ("once", "loop", "stream")
+"""The order of decisions: plans of one-shot jobs and loops stay as they are; streams are then adjusted around them."""
+
+
+class Governors:
+    def __init__(self) -> None:
+        self._policies: dict[Mode, Policy] = {}
+
+    def appoint(self, mode: Mode, policy: Policy) -> bool:
+        """Whether another policy governs this mode from now on."""
+        before = self._policies.get(mode)
+        self._policies[mode] = policy
+        return before is None or before.name != policy.name
+
+    def ask(
+        self,
+        mode: Mode,
+        network: Network,
+        placed: Sequence[JobRecord],
+        waiting: Sequence[JobRecord],
+        at_s: float,
+    ) -> Decision | None:
+        """The decision on what waits and, of streams, on what runs; None where there is nothing to decide.
+
+        What the policy raises comes through; then it governs no longer.
+        """
+        policy = self._policies.get(mode)
+        adjustable = mode == "stream" and any(record.mode == mode for record in placed)
+        if policy is None or not (waiting or adjustable):
+            return None
+        seen = snapshot(mode, network, placed, at_s)
+        try:
+            return policy.decide(seen, tuple(record.workload for record in waiting))
+        except Exception:
+            del self._policies[mode]
+            raise
