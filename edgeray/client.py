@@ -20,11 +20,15 @@ from edgeray.spec import App, check_runnable
 
 if TYPE_CHECKING:
     from edgeray.scheduler.views import JobView
-
 LEASE_S = 30.0
 """How long an attached job outlives its submitter."""
 POLL_S = 1.0
 PIECE_BYTES = 256 * 1024
+_BATCH = (
+    *("model", "model_args", "dataset", "dataset_args", "loss"),
+    *("batch_size", "optimizer", "keep_optimizer", "compress"),
+)
+"""What of a recipe decides how long a batch takes, how many bytes it sends, and what the weights weigh on the wire."""
 
 
 class Client:
@@ -119,16 +123,29 @@ def package_of(app: App, working_dir: str | None) -> AppPackage:
 def fingerprint(app: App) -> str:
     """A name for what profiling would measure: the DAG, the code, its arguments, and EdgeRay's own version.
 
+    Of a job that trains a model: the model, the data, and all that one batch takes; not how many there are and of whom.
     Input files are known by their names in the arguments; `edgeray profile --again` is for when they changed.
     """
     digest = hashlib.sha256(__version__.encode())
     for path in sorted(app.folder.rglob("*.py")):
         digest.update(str(path.relative_to(app.folder)).encode())
         digest.update(path.read_bytes())
-    parts = [(str(task), asdict(code)) for task, code in sorted(app.code.items()) if is_dataclass(code)]
-    flows = [flow.id for flow in app.job.flows]
-    digest.update(json.dumps([parts, flows], sort_keys=True, default=str).encode())
-    return f"{app.job.id}-{digest.hexdigest()[:16]}"
+    name, told = _measured(app)
+    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
+    return f"{name}-{digest.hexdigest()[:16]}"
+
+
+def _measured(app: App) -> tuple[str, Any]:
+    """What profiling would measure: a name for people, and all that decides what comes out."""
+    training = app.job.training
+    if training is None:
+        parts = [(str(task), asdict(code)) for task, code in sorted(app.code.items()) if is_dataclass(code)]
+        return app.job.id, [parts, [flow.id for flow in app.job.flows]]
+    recipe = app.code[training.server].args["recipe"]
+    told = {key: recipe[key] for key in _BATCH}
+    # Each makes an update longer, whatever its value; momentum is also sent where it is kept.
+    told |= {key: bool(recipe[key]) for key in ("momentum", "weight_decay")}
+    return recipe["model"].rpartition(":")[2], told
 
 
 def _connect(working_dir: Path | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from edgeray.errors import BadInputError, ClusterError
@@ -11,17 +12,24 @@ from edgeray.policy_names import check_mode, default_policy, policy_named
 from edgeray.profiler import ProfileStore, merge
 from edgeray.scheduler.views import plan_json
 from edgeray.spec import App, Cluster, check_job_on_cluster
-from policies.model import Decision, DeviceId, JobId, Mode, Network, Profile, Snapshot, Workload
+from policies.model import Decision, Device, DeviceId, JobId, Mode, Network, Profile, Snapshot, Workload
+
+_MODES: dict[Mode, str] = {
+    "stream": "is a stream",
+    "once": "is a one-shot job (mode: once)",
+    "loop": "trains a model (kind: split-training)",
+}
 
 
 def mode_of_all(apps: Sequence[App]) -> Mode:
-    """The mode that all apps have. Raises BadInputError when streams and one-shot jobs are mixed."""
+    """The mode that all apps have. Raises BadInputError when they have several."""
     modes = {app.job.mode: app for app in apps}
     if len(modes) > 1:
+        told = [f"{app.file} {_MODES[mode]}" for mode, app in modes.items()]
         raise BadInputError(
-            f"{modes['stream'].file} is a stream and {modes['once'].file} is a one-shot job (mode: once)\n"
+            f"{' and '.join(told)}\n"
             "  expected: jobs of one mode, since each mode has policies of its own\n"
-            "  remedy:   two calls; `edgeray simulate` takes both kinds together"
+            "  remedy:   a call for each; `edgeray simulate` takes several kinds together"
         )
     return apps[0].job.mode
 
@@ -80,23 +88,50 @@ def decide(policy: str, workloads: Sequence[Workload], network: Network) -> Deci
 
 
 def stored_profile(app: App, network: Network, store: ProfileStore) -> Profile | None:
-    """The app's measurements on the network's device types; None when it declares all its numbers."""
+    """The app's measurements on the network's device types; None when it declares all its numbers.
+
+    Of a job that trains a model the types that take part are needed, of others any. Raises ClusterError.
+    """
     if not app.needs_profile:
         return None
     from edgeray.client import fingerprint
 
-    name = fingerprint(app)
+    name, used, trains = fingerprint(app), _devices_of(app, network), app.job.mode == "loop"
     found = {}
-    for device in network.devices.values():
+    for device in used:
         if device.type not in found and (rows := store.get(name, device)) is not None:
             found[device.type] = rows
+    measure = f"edgeray up CLUSTER.yaml, then edgeray profile {_shown(app)}"
     if not found:
+        lacking = (
+            "measured yet of how long its model takes"
+            if trains
+            else ("declared or measured yet of how long its tasks take")
+        )
+        remedy = (
+            measure if trains else f"{measure}; or declare `work`, and `inputs` with sizes, in the job file"
+        )
+        raise ClusterError(f"{app.file}: nothing is {lacking} on these devices\n  remedy:   {remedy}")
+    missing = sorted({device.type for device in used} - found.keys())
+    if missing and trains:
         raise ClusterError(
-            f"{app.file}: nothing is declared or measured yet of how long its tasks take on these devices\n"
-            f"  remedy:   edgeray up {'CLUSTER.yaml'}, then edgeray profile {app.file.parent}; "
-            "or declare `work`, and `inputs` with sizes, in the job file"
+            f"{app.file}: nothing is measured yet of its model on devices of type {', '.join(missing)}\n"
+            f"  remedy:   {measure}, which says what went wrong there"
         )
     return merge(found)
+
+
+def _devices_of(app: App, network: Network) -> list[Device]:
+    """The devices that may run some of it, in the order of their ids."""
+    if app.job.mode != "loop":
+        return list(network.devices.values())
+    pinned = {task.device for task in app.job.tasks}
+    return [device for id, device in network.devices.items() if id in pinned]
+
+
+def _shown(app: App) -> Path:
+    """As a person would name it."""
+    return app.file.parent if app.file.name == "job.yaml" else app.file
 
 
 def decision_json(policy: str, decision: Decision, workloads: Sequence[Workload]) -> dict[str, Any]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from policies.model import Mode, Policy
-from policies.registry import ONE_SHOT_POLICIES, POLICIES, load_policy
+from policies.registry import ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES, load_policy
 
 GROUP = "edgeray.policies"
-DEFAULTS: dict[Mode, str] = {"stream": "joint", "once": "portfolio"}
+DEFAULTS: dict[Mode, str] = {"stream": "joint", "once": "portfolio", "loop": "edgesplit-overlap"}
 """The policy of a job that names none."""
+_BUILT_IN: dict[Mode, tuple[str, ...]] = {
+    "stream": POLICIES,
+    "once": ONE_SHOT_POLICIES,
+    "loop": TRAINING_POLICIES,
+}
+_JOBS: dict[Mode, str] = {
+    "stream": "streams",
+    "once": "one-shot jobs (mode: once)",
+    "loop": "split training (kind: split-training)",
+}
 
 
 def policy_named(name: str) -> Policy:
@@ -17,7 +27,7 @@ def policy_named(name: str) -> Policy:
 
     Raises ValueError for an unknown name; it lists the known ones.
     """
-    if name not in POLICIES and name not in ONE_SHOT_POLICIES:
+    if not any(name in names for names in _BUILT_IN.values()):
         for entry in entry_points(group=GROUP):
             if entry.name == name:
                 policy: Policy = entry.load()()
@@ -33,25 +43,24 @@ def default_policy(mode: Mode) -> str:
 def check_mode(policy: str, mode: Mode) -> None:
     """Raises ValueError when the policy is not for jobs of this mode, or is unknown; it lists the right ones.
 
-    A user's own policy says by its attribute `mode` which jobs it is for; without one it is taken for both.
+    A user's own policy says by its attribute `mode` which jobs it is for; without one it is taken for all.
     """
     mine = mode_of(policy)
     if mine is None or mine == mode:
         return
-    right = ONE_SHOT_POLICIES if mode == "once" else POLICIES
-    words = {"stream": "streams", "once": "one-shot jobs (mode: once)"}
     raise ValueError(
-        f"policy {policy!r} is for {words[mine]}, not for {words[mode]}; expected one of {', '.join(right)}"
+        f"policy {policy!r} is for {_JOBS[mine]}, not for {_JOBS[mode]}; "
+        f"expected one of {', '.join(_BUILT_IN[mode])}"
     )
 
 
 def mode_of(policy: str) -> Mode | None:
-    """Which jobs a policy is for; None for both. Raises ValueError for an unknown name."""
-    if policy in POLICIES:
-        return "stream"
-    if policy in ONE_SHOT_POLICIES:
-        return "once"
-    mode = getattr(policy_named(policy), "mode", None)
-    if mode not in (None, "stream", "once"):
-        raise ValueError(f"policy {policy!r} has mode {mode!r}, expected 'stream', 'once' or no mode")
-    return mode
+    """Which jobs a policy is for; None for all. Raises ValueError for an unknown name."""
+    for mode, names in _BUILT_IN.items():
+        if policy in names:
+            return mode
+    own = getattr(policy_named(policy), "mode", None)
+    if own is not None and own not in _BUILT_IN:
+        words = ", ".join(repr(mode) for mode in _BUILT_IN)
+        raise ValueError(f"policy {policy!r} has mode {own!r}, expected {words} or no mode")
+    return own

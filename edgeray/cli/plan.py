@@ -35,8 +35,8 @@ def plan(
     """Decide where tasks run, which way flows go and how fast, without running anything.
 
     Of one-shot jobs (mode: once) it decides when each task and each transfer begins, too. Exits with 1 when a
-    job cannot be placed. Of split training (kind: split-training) it decides each device's cut and rate; what a job
-    declares needs no cluster file.
+    job cannot be placed. Of split training (kind: split-training) it decides each device's cut and rate, and tells
+    how long a round takes and that no round can be shorter than so much; what a job declares needs no cluster file.
     """
     from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
@@ -45,7 +45,7 @@ def plan(
     from edgeray.testbed import require_current
 
     if any(is_split_training(path) for path in job_files):
-        plan_split(job_files, policy, as_json)
+        plan_split(job_files, policy, cluster, as_json)
         return
     with stderr.status("reading") as status:
         loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stdout
+from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stderr, stdout
 from edgeray.errors import BadInputError
 
 if TYPE_CHECKING:
-    from policies.partition.instance import NoSplit, SplitInstance, SplitPlan
+    from edgeray.spec import SplitJob
+    from policies.partition.instance import SplitInstance, SplitPlan
 
 MOST_ROWS = 40
 """Of more devices the first are shown."""
 
 
-def plan_split(job_files: list[Path], policy: str | None, as_json: bool) -> None:
+def plan_split(job_files: list[Path], policy: str | None, cluster: Path | None, as_json: bool) -> None:
     """Plan the one job of split training. Exits with 1 when there is no plan."""
-    from edgeray.planning_split import chosen_split_policy, decide_split, split_plan_json
     from edgeray.spec.split_training import load_split_training
-    from policies.partition.instance import NoSplit
 
     if len(job_files) > 1:
         raise BadInputError(
@@ -31,15 +32,104 @@ def plan_split(job_files: list[Path], policy: str | None, as_json: bool) -> None
             "  remedy:   a call for each"
         )
     job = load_split_training(job_files[0])
-    decided = decide_split(chosen_split_policy(policy), job.declared)
+    if job.declared is not None:
+        _plan_declared(job.name, job.declared, policy, as_json)
+    else:
+        _plan_measured(job, policy, cluster, as_json)
+
+
+def _plan_declared(name: str, declared: SplitInstance, policy: str | None, as_json: bool) -> None:
+    from edgeray.planning_split import chosen_split_policy, decide_split, split_plan_json
+    from policies.partition.instance import NoSplit
+
+    decided = decide_split(chosen_split_policy(policy), declared)
     if as_json:
         print_json(split_plan_json(decided))
     elif isinstance(decided, NoSplit):
-        _print_refusal(job.name, decided)
+        _print_refusal(name, decided.policy, decided.reasons)
     else:
-        _print_plan(job.name, job.declared, decided)
+        _print_plan(name, declared, decided)
     if isinstance(decided, NoSplit):
         raise typer.Exit(1)
+
+
+def _plan_measured(job: SplitJob, policy: str | None, cluster: Path | None, as_json: bool) -> None:
+    from edgeray.planning import chosen_policy, decide, workload_of
+    from edgeray.planning_split import training_plan_json
+    from edgeray.profiler import ProfileStore
+    from edgeray.spec import load_cluster, training_app
+    from edgeray.testbed import require_current
+
+    with stderr.status("reading") as status:
+        loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
+        app = training_app(job, loaded)
+        chosen = chosen_policy(policy, app.job.mode)
+        workload = workload_of(app, loaded, ProfileStore())
+        status.update(f"{chosen} plans {len(app.job.tasks) - 1} clients and a server")
+        decision = decide(chosen, [workload], loaded.network)
+        answer = training_plan_json(chosen, decision, workload, loaded.network)
+    if as_json:
+        print_json(answer)
+    elif answer["feasible"]:
+        print_training_plan(answer)
+    else:
+        _print_refusal(job.name, chosen, answer["reasons"])
+    if not answer["feasible"]:
+        raise typer.Exit(1)
+
+
+def print_training_plan(answer: dict[str, Any]) -> None:
+    """The plan of a job with a model, as `training_plan_json` tells it."""
+    split, guaranteed = answer["micro_batches"], any("ceiling_bps" in row for row in answer["devices"])
+    stdout.print(
+        f"{answer['name']} by {answer['policy']}: {_rounds(answer)}\n"
+        f"server {answer['server']['device']} ({answer['server']['type']}) computes "
+        f"{seconds_text(answer['server']['computing_s'])} of it"
+        + (f"; each batch in {split} pieces, so that sending and computing overlap" if split > 1 else ""),
+        markup=False,
+        highlight=False,
+    )
+    table = Table()
+    headings = (
+        "device",
+        "type",
+        "cut",
+        "after layer",
+        "layers",
+        "computing",
+        "server",
+        "up",
+        "down",
+        "weights",
+    )
+    for column, heading in enumerate((*headings, "at least" if guaranteed else "rate")):
+        table.add_column(heading, justify="right" if column == 2 or column > 3 else "left")
+    for number, row in enumerate(answer["devices"]):
+        if number == MOST_ROWS:
+            table.add_row(f"{len(answer['devices']) - MOST_ROWS} more")
+            break
+        table.add_row(
+            escape(row["device"]),
+            escape(row["type"]),
+            str(row["cut"]),
+            escape(row["layer"]),
+            f"{row['layers']} of {row['layers_total']}",
+            seconds_text(row["computing_s"]),
+            seconds_text(row["server_s"]),
+            bytes_text(row["up_bytes"]),
+            bytes_text(row["down_bytes"]),
+            bytes_text(row["weights_bytes"]),
+            bps_text(row["rate_bps"]),
+        )
+    stdout.print(table)
+
+
+def _rounds(answer: dict[str, Any]) -> str:
+    predicted_s, bound_s = answer["predicted_s"], answer.get("bound_s")
+    told = f"a round takes {seconds_text(predicted_s)} (without queues {seconds_text(answer['round_s'])})"
+    if bound_s is None or bound_s <= 0:
+        return told
+    return f"{told}, {predicted_s / bound_s:.2f} times the bound: no round takes less than {seconds_text(bound_s)}"
 
 
 def _print_plan(name: str, instance: SplitInstance, plan: SplitPlan) -> None:
@@ -75,6 +165,6 @@ def _round(plan: SplitPlan) -> str:
     return told if plan.bound_s is None else f"{told}, no round takes less than {seconds_text(plan.bound_s)}"
 
 
-def _print_refusal(name: str, refused: NoSplit) -> None:
-    for reason in refused.reasons:
-        stdout.print(f"{name} cannot be trained by {refused.policy}: {reason}", markup=False, highlight=False)
+def _print_refusal(name: str, policy: str, reasons: Sequence[str]) -> None:
+    for reason in reasons:
+        stdout.print(f"{name} cannot be trained by {policy}: {reason}", markup=False, highlight=False)

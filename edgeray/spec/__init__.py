@@ -3,10 +3,12 @@
 from edgeray.spec.app import App, Cluster, Code, SourceOptions
 from edgeray.spec.checks import check_job_on_cluster, check_runnable
 from edgeray.spec.cluster_file import load_cluster
+from edgeray.spec.editors import json_schema
 from edgeray.spec.job_file import load_app
 from edgeray.spec.ray_dag import app_from_ray_dag
-from edgeray.spec.schema import json_schema
+from edgeray.spec.split_training import SplitJob, is_split_training, load_split_training
 from edgeray.spec.trace_file import TraceEvent, load_trace
+from edgeray.spec.training_app import load_on, training_app
 from edgeray.spec.write import cluster_text, job_text
 
 __all__ = [
@@ -14,14 +16,19 @@ __all__ = [
     "Cluster",
     "Code",
     "SourceOptions",
+    "SplitJob",
     "TraceEvent",
     "app_from_ray_dag",
     "check_job_on_cluster",
     "check_runnable",
     "cluster_text",
+    "is_split_training",
     "job_text",
     "json_schema",
     "load_app",
     "load_cluster",
+    "load_on",
+    "load_split_training",
     "load_trace",
+    "training_app",
 ]

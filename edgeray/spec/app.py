@@ -61,7 +61,7 @@ class App:
 
     def error(self, path: KeyPath, what: str, *, expected: str, remedy: str) -> SpecError:
         """A SpecError that points at path, or at the nearest key above it."""
-        return SpecError(_nearest(self.places, path, self.file), what, expected=expected, remedy=remedy)
+        return SpecError(nearest(self.places, path, self.file), what, expected=expected, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +80,11 @@ class Cluster:
 
     def error(self, path: KeyPath, what: str, *, expected: str, remedy: str) -> SpecError:
         """A SpecError that points at path, or at the nearest key above it."""
-        return SpecError(_nearest(self.places, path, self.file), what, expected=expected, remedy=remedy)
+        return SpecError(nearest(self.places, path, self.file), what, expected=expected, remedy=remedy)
 
 
-def _nearest(places: Mapping[KeyPath, str], path: KeyPath, file: Path) -> str:
+def nearest(places: Mapping[KeyPath, str], path: KeyPath, file: Path) -> str:
+    """ "file:line" of the key at path, or of the nearest key above it; the file where there is none."""
     while path not in places and path:
         path = path[:-1]
     return places.get(path, str(file))

@@ -23,9 +23,12 @@ def unwrap_remote(value: Any) -> Any:
     return getattr(modified, "__ray_actor_class__", modified)
 
 
-def check_code(document: Document, path: tuple[str, ...], run: str, folder: Path) -> None:
+def check_code(
+    document: Document, path: tuple[str, ...], run: str, folder: Path, *, factory: bool = False
+) -> None:
     """Raises SpecError if run names no module or no callable. Modules in folder go before installed ones.
 
+    factory: it is called once, to make something; then what a class makes need not be callable itself.
     The module is parsed, not run, so what only running makes (star imports, __getattr__) is taken on trust.
     """
     module, _, qualname = run.partition(":")
@@ -33,7 +36,7 @@ def check_code(document: Document, path: tuple[str, ...], run: str, folder: Path
     if source is None:
         source = _installed(document, path, module, folder)
     if source is not None:
-        _check_name(document, path, source, module, qualname)
+        _check_name(document, path, source, module, qualname, factory)
 
 
 def _in_folder(module: str, folder: Path) -> Path | None:
@@ -77,7 +80,9 @@ def _find_without_running(module: str, folder: Path) -> ModuleSpec | None:
     return spec
 
 
-def _check_name(document: Document, path: tuple[str, ...], source: Path, module: str, qualname: str) -> None:
+def _check_name(
+    document: Document, path: tuple[str, ...], source: Path, module: str, qualname: str, factory: bool
+) -> None:
     body: Sequence[ast.stmt] = _parse(source).body
     owner = f"module '{module}' ({source})"
     names = qualname.split(".")
@@ -96,7 +101,7 @@ def _check_name(document: Document, path: tuple[str, ...], source: Path, module:
         node = found[name]
         if isinstance(node, ast.ClassDef):
             body, owner = node.body, f"class '{name}' in {source}"
-            if depth == len(names) - 1:
+            if depth == len(names) - 1 and not factory:
                 _check_class(document, path, node)
         else:
             _check_function(document, path, node, qualname, is_method=depth > 0)

@@ -63,8 +63,15 @@ def find_job_file(path: Path) -> Path:
 
 def _check_kind(document: Document) -> None:
     kind = document.value.get("kind", "dataflow")
-    if kind in AVAILABLE_KINDS:
+    if kind == "dataflow":
         return
+    if kind == "split-training":
+        raise document.error(
+            ("kind",),
+            "a job of split training has a model, not tasks: its tasks are made for the devices of a cluster",
+            expected="a job with tasks (`kind: dataflow`)",
+            remedy="`edgeray plan`, `profile`, `submit` and `compare` take it; in Python, edgeray.spec.load_on",
+        )
     if kind in KINDS:
         raise document.error(
             ("kind",),

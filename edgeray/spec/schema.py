@@ -1,6 +1,7 @@
 """The form of job and cluster files, as pydantic models; pydantic stays in this package."""
 
 import re
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,9 @@ from edgeray.spec.units import (
 )
 
 KINDS = ("dataflow", "streams", "split-training", "batch-training", "fog-training", "offload", "frames")
-AVAILABLE_KINDS = ("dataflow",)
+AVAILABLE_KINDS = ("dataflow", "split-training")
+
+_ABOVE_ZERO_S = replace(VIRTUAL_SECONDS, zero=False)
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 ID_RULE = "1 to 63 letters, digits, '_', '.' or '-', with a letter or digit first"
@@ -145,6 +148,7 @@ FlopPerS = Annotated[float, _parser(FLOP_PER_S), _number_schema(FLOP_PER_S)]
 BitsPerS = Annotated[float, _parser(BITS_PER_S), _number_schema(BITS_PER_S)]
 Seconds = Annotated[float, _parser(SECONDS), _number_schema(SECONDS)]
 VirtualSeconds = Annotated[float, _parser(VIRTUAL_SECONDS), _number_schema(VIRTUAL_SECONDS)]
+PositiveSeconds = Annotated[float, _parser(_ABOVE_ZERO_S), _number_schema(_ABOVE_ZERO_S)]
 TaskSeconds = Annotated[float, _parser(TASK_SECONDS), _number_schema(TASK_SECONDS)]
 Cpus = Annotated[float, _parser(CPUS), _number_schema(CPUS)]
 Gpus = Annotated[float, _parser(GPUS), _number_schema(GPUS)]
@@ -234,16 +238,3 @@ class ClusterForm(_Form):
     head: Id = Field(description="The device that runs the scheduler.")
     devices: dict[Id, DeviceForm] = Field(description="Devices by id.", min_length=1)
     links: list[LinkForm] = Field(default_factory=list, description="Links between the devices.")
-
-
-def json_schema(which: str) -> dict[str, Any]:
-    """The JSON Schema of "job" or "cluster" files, for editors. Raises ValueError for another name."""
-    forms: dict[str, type[BaseModel]] = {"job": JobForm, "cluster": ClusterForm}
-    if which not in forms:
-        raise ValueError(f"no schema '{which}': there are job and cluster")
-    schema = forms[which].model_json_schema()
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": f"EdgeRay {which} file",
-    }

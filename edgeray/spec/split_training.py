@@ -6,80 +6,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from edgeray.errors import SpecError
-from edgeray.spec.app import KeyPath
+from edgeray.spec.app import Code, KeyPath, nearest
+from edgeray.spec.built_in import DATASETS, MODELS, BuiltInDataset, dataset_code, model_code
+from edgeray.spec.callables import check_code
 from edgeray.spec.job_file import find_job_file
-from edgeray.spec.schema import BitsPerS, Id, is_id
+from edgeray.spec.schema import is_id
 from edgeray.spec.tables import Floats, Tables
+from edgeray.spec.training_form import KIND, DeclaredForm, DeclaredJobForm, PartsForm, TrainingForm
 from edgeray.spec.units import BITS, BITS_PER_S, BYTES, VIRTUAL_SECONDS, Quantity
 from edgeray.spec.validate import validate
 from edgeray.spec.words import listed
 from edgeray.spec.yaml_file import MAX_FILE_BYTES, Document, read_yaml
 from policies.partition.instance import Parts, SplitInstance, split_instance
 
-KIND = "split-training"
-_EXPECTED = "a job file: `kind: split-training` and `declared: {A: ..., C: ..., total_bps: ...}`"
+_EXPECTED = "a job file: `kind: split-training`, `model: ...` and `dataset: ...`"
 _CAPS = replace(BITS_PER_S, zero=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitJob:
-    """A job of split training. declared: its numbers, where the file gives them instead of a model.
+class Trained:
+    """What a job trains, and how, as its file says; who the clients are is said by a cluster.
 
-    places: "file:line" by key path, for messages.
+    model, dataset: their factories, with all arguments. sizes: of a data set that comes with EdgeRay. batch_norm: has
+    the model BatchNorm? None: it is one's own, and nobody looked. form: everything else.
+    """
+
+    model: Code
+    dataset: Code
+    sizes: BuiltInDataset | None
+    batch_norm: bool | None
+    form: TrainingForm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitJob:
+    """A job of split training. It has either numbers of a round (declared), and can be planned only, or a model to
+    train (trained), and becomes an App on a cluster (`training_app`).
+
+    folder: with the job's own code. places: "file:line" by key path, for messages.
     """
 
     name: str
     file: Path
-    declared: SplitInstance
+    folder: Path
+    declared: SplitInstance | None = None
+    trained: Trained | None = None
     places: Mapping[KeyPath, str] = field(default_factory=dict, repr=False, compare=False)
 
-
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PartsForm(_Form):
-    """What A and C are sums of, for edgesplit-overlap; then A and C may be left out."""
-
-    device_s: Any = Field(description="Seconds of the device, by device and cut.")
-    server_s: Any = Field(description="Seconds of the server, by cut, or by device and cut.")
-    up_bits: Any = Field(description="Bits to the server, by cut, or by device and cut.")
-    down_bits: Any = Field(description="Bits from the server, by cut, or by device and cut.")
-    servers: int = Field(1, ge=1, le=10**6, description="Devices that the server computes for side by side.")
-    full_duplex: bool = Field(False, description="Each direction has total_bps to itself.")
-    micro_batches: int = Field(1, ge=1, le=10**6, description="Pieces of a batch under way at a time.")
-
-
-class DeclaredForm(_Form):
-    """The numbers of a round, in place of a model to measure."""
-
-    A: Any = Field(None, description="Seconds of computing a round: a list of cuts for each device.")
-    C: Any = Field(
-        None, description="Bits sent a round, up and down: by cut, or a list of cuts for each device."
-    )
-    total_bps: BitsPerS = Field(description="What all devices share, in bits per second.")
-    rate_unit_bps: BitsPerS | None = Field(None, description="Rates are whole multiples of it.")
-    rate_caps_bps: Any = Field(
-        None, description="The most that a device can have: one for all, or by device."
-    )
-    memory_bytes: Any = Field(None, description="Memory that training takes on the device, by cut.")
-    device_memory_bytes: Any = Field(None, description="Memory of the devices: one for all, or by device.")
-    layers: list[int] | None = Field(None, description="Layers on the device, by cut; else 1, 2, ...")
-    parts: PartsForm | None = None
-
-
-class SplitTrainingForm(_Form):
-    """Training of one model by many devices and a server."""
-
-    kind: Literal["split-training"]
-    name: Id | None = Field(None, description="Default: the folder's or the file's name.")
-    declared: DeclaredForm
+    def error(self, path: KeyPath, what: str, *, expected: str, remedy: str) -> SpecError:
+        """A SpecError that points at path, or at the nearest key above it."""
+        return SpecError(nearest(self.places, path, self.file), what, expected=expected, remedy=remedy)
 
 
 def is_split_training(path: str | Path) -> bool:
@@ -97,21 +78,54 @@ def is_split_training(path: str | Path) -> bool:
 
 
 def load_split_training(path: str | Path) -> SplitJob:
-    """The job of split training in a file, or in a folder with job.yaml. Raises SpecError (file:line, ...)."""
+    """The job of split training in a file, or in a folder with job.yaml. Runs none of its code.
+
+    Raises SpecError (file:line, what was found, what was expected, the remedy).
+    """
     file = find_job_file(Path(path))
     document = read_yaml(file, expected=_EXPECTED)
-    form = validate(document, SplitTrainingForm)
+    folder = file.absolute().parent
+    _check_what(document)
+    if "declared" in document.value:
+        declared = validate(document, DeclaredJobForm)
+        return SplitJob(
+            name=_name(document, declared.name),
+            file=file,
+            folder=folder,
+            declared=_declared(document, declared.declared),
+            places=document.places(),
+        )
+    form = validate(document, TrainingForm)
     return SplitJob(
-        name=_name(document, form),
+        name=_name(document, form.name),
         file=file,
-        declared=_declared(document, form.declared),
+        folder=folder,
+        trained=_trained(document, form, folder),
         places=document.places(),
     )
 
 
-def _name(document: Document, form: SplitTrainingForm) -> str:
+def _check_what(document: Document) -> None:
+    has = [key for key in ("declared", "model") if key in document.value]
+    if len(has) == 2:
+        raise document.error(
+            ("declared",),
+            "the file has both 'declared' and 'model'",
+            expected="numbers of a round, or a model to train",
+            remedy="remove one of them",
+        )
+    if not has and not {"dataset"} & document.value.keys():
+        raise document.error(
+            (),
+            "the file has neither 'model' nor 'declared'",
+            expected="a model to train, or the numbers of a round in its place",
+            remedy="add `model: lenet` and `dataset: fashion-mnist`",
+        )
+
+
+def _name(document: Document, given: str | None) -> str:
     file = document.file.absolute()
-    name = form.name or (file.parent.name if file.name == "job.yaml" else file.stem)
+    name = given or (file.parent.name if file.name == "job.yaml" else file.stem)
     if not is_id(name):
         raise document.error(
             (),
@@ -120,6 +134,49 @@ def _name(document: Document, form: SplitTrainingForm) -> str:
             remedy="add `name: ...`",
         )
     return name
+
+
+def _trained(document: Document, form: TrainingForm, folder: Path) -> Trained:
+    own = (("model", "run"), form.model.run), (("dataset", "run"), form.dataset.run), (("loss",), form.loss)
+    for path, run in own:
+        if run is not None:
+            check_code(document, path, run, folder, factory=path != ("loss",))
+    if form.dataset.name is None and form.samples is None:
+        raise document.error(
+            ("dataset",),
+            "nothing says how many samples a client has: the data set is your own",
+            expected="`samples: ...`, of each client",
+            remedy="add `samples: 1000`",
+        )
+    if form.optimizer == "adam" and form.momentum:
+        raise document.error(
+            ("momentum",),
+            "adam takes no `momentum`",
+            expected="it with `optimizer: sgd` only",
+            remedy="remove it, or write `optimizer: sgd`",
+        )
+    if (form.micro_batches or 1) > form.batch_size:
+        raise document.error(
+            ("micro_batches",),
+            f"{form.micro_batches} pieces of a batch of {form.batch_size} cannot be had",
+            expected=f"1 to {form.batch_size}",
+            remedy="use fewer pieces, or larger batches",
+        )
+    sizes = None if form.dataset.name is None else DATASETS[form.dataset.name]
+    if sizes is not None and (form.test_samples or 0) > sizes.test:
+        raise document.error(
+            ("test_samples",),
+            f"{form.dataset.name} has {sizes.test:,} samples to test on, not {form.test_samples:,}",
+            expected=f"0 to {sizes.test}",
+            remedy="use fewer",
+        )
+    return Trained(
+        model=model_code(document, form.model, form.dataset),
+        dataset=dataset_code(document, form.model, form.dataset),
+        sizes=sizes,
+        batch_norm=None if form.model.name is None else MODELS[form.model.name].batch_norm,
+        form=form,
+    )
 
 
 def _declared(document: Document, form: DeclaredForm) -> SplitInstance:

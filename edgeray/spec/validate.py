@@ -10,6 +10,13 @@ from edgeray.spec.words import kind_of, listed, remedy_for_name, shorten
 from edgeray.spec.yaml_file import Document
 
 _Form = TypeVar("_Form", bound=BaseModel)
+_FIXED = ("declared", "model", "dataset", "clients")
+_LIMITS = (
+    ("greater_than", "above", "gt"),
+    ("greater_than_equal", "of at least", "ge"),
+    ("less_than", "below", "lt"),
+    ("less_than_equal", "of at most", "le"),
+)
 
 
 def validate(document: Document, form: type[_Form]) -> _Form:
@@ -90,13 +97,15 @@ def _where(path: tuple[str, ...]) -> str:
     )
     if len(path) == 1:
         return f"'{path[0]}'"
+    if path[0] in _FIXED:  # its keys are the form's, not names that the user gave
+        return " of ".join(f"'{shorten(part)}'" for part in reversed(path))
     listed_form = path[0] in ("links", "events")
     owner = f"{singular} {int(path[1]) + 1}" if listed_form else f"{singular} '{shorten(path[1])}'"
     return owner if len(path) == 2 else f"'{path[2]}' of {owner}"
 
 
 def _of(path: tuple[str, ...]) -> str:
-    if len(path) < 3:
+    if len(path) < 3 or path[0] in _FIXED:
         return _where(path)
     return f"{'.'.join(shorten(part) for part in path[2:])} of {_where(path[:2])}"
 
@@ -111,13 +120,22 @@ def _empty(value: Any) -> str:
 
 def _expected(mistake: ErrorDetails) -> str:
     kind = mistake["type"]
+    context = mistake.get("ctx", {})
     if kind == "literal_error":
-        return str(mistake.get("ctx", {}).get("expected", ""))
+        return str(context.get("expected", ""))
+    for ended, words, key in _LIMITS:
+        if kind == ended:
+            limit = context[key]
+            return f"a number {words} {limit:,}" if isinstance(limit, int) else f"a number {words} {limit:g}"
     return {
         "string_type": "text",
         "dict_type": "a mapping (key: value)",
         "model_type": "a mapping (key: value)",
         "list_type": "a list",
+        "int_type": "a whole number",
+        "float_type": "a number",
+        "finite_number": "a finite number",
+        "bool_type": "true or false",
         "too_short": "at least one entry",
         "int_parsing": "a whole number",
         "int_from_float": "a whole number",

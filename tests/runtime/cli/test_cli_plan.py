@@ -92,7 +92,7 @@ def test_streams_refuse_one_shot_policies(tmp_path: Path) -> None:
 
 def test_jobs_of_both_modes_are_two_calls(once: Path, tmp_path: Path) -> None:
     done = edgeray("plan", FIG32, once, "--cluster", CLUSTER, state=tmp_path, code=2)
-    assert "is a stream and" in done.stderr and "two calls" in done.stderr
+    assert "is a stream and" in done.stderr and "a call for each" in done.stderr
 
 
 def test_chart_names_what_fits_and_keeps_to_the_width() -> None:

@@ -32,7 +32,8 @@ Load = Callable[[str], SplitJob]
 
 def test_lists(load: Load) -> None:
     job = load(HEAD + "  A: [[1, 2s, 3], [4, 5, 500ms]]\n  C: [3Mbit, 2000, 1]\n")
-    assert job.name == "train"
+    assert (job.name, job.trained) == ("train", None)
+    assert job.declared is not None
     assert job.declared.devices == ("d0", "d1")
     assert job.declared.A_s.tolist() == [[1, 2, 3], [4, 5, 0.5]]
     assert job.declared.C_bits.tolist() == [[3e6, 2000, 1]] * 2
@@ -116,7 +117,7 @@ def test_what_is_wrong_is_said_with_its_line(
 
 def test_total_and_numbers_must_be_there(write: Callable[[str], Path], refuse: Refuse) -> None:
     none = write("kind: split-training\n")
-    refuse(load_split_training, none, line=1, words=["the file has no 'declared'"])
+    refuse(load_split_training, none, line=1, words=["neither 'model' nor 'declared'"])
     total = write("kind: split-training\ndeclared: {A: [[1]], C: [1]}\n")
     refuse(load_split_training, total, line=2, words=["has no 'total_bps'"])
 
