@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from edgeray.network.types import FlowRule
-from edgeray.node.code import TaskCode
 from edgeray.node.host import StageOrder
 from edgeray.node.measure import SinkWindow
 from edgeray.node.service import NodeCounters, StageEnd
-from edgeray.profiler.measure import TaskMeasurement
+from edgeray.profiler.fleet import ProfilingNode
 from edgeray.results import Output
-from policies.model import FlowId, Job, JobId, TaskId
+from policies.model import FlowId, JobId, TaskId
 
 
-class NodeHandle(Protocol):
+class NodeHandle(ProfilingNode, Protocol):
     """Calls block until the node has done what it was told, and raise when it could not or is gone."""
 
     def apply_network(self, rules: Sequence[FlowRule]) -> None: ...
@@ -26,9 +25,6 @@ class NodeHandle(Protocol):
         self, job: JobId, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]
     ) -> None: ...
     def start_transfer(self, job: JobId, flow: FlowId) -> None: ...
-    def profile(
-        self, job: Job, code: Mapping[TaskId, TaskCode], package: str | None
-    ) -> dict[TaskId, TaskMeasurement]: ...
     def counters(self) -> NodeCounters: ...
     def sink_windows(self, job: JobId, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]: ...
     def logs(self, job: JobId) -> str: ...

@@ -8,23 +8,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeray.node.host import StageCounters
+from edgeray.scheduler.jobs import sinks_of
 from edgeray.telemetry.records import DeviceSample, TaskSample
-from policies.model import JobId, TaskId
+from policies.model import Job, JobId, TaskId, Training
 
 RATE_WINDOW_S = 10.0
 
 
 @dataclass(slots=True)
 class _TaskProgress:
-    items: int = 0
-    dropped: int = 0
+    """counted: items and drops of each process that the task has had. final_p50_s: of the last that has ended."""
+
+    counted: dict[int, tuple[int, int]] = field(default_factory=dict)
     recent: deque[tuple[float, float, int]] = field(default_factory=lambda: deque(maxlen=60))
     last: TaskSample | None = None
-    ended_s: float | None = None  # of a one-shot job's task, since the job's start
+    final_p50_s: float | None = None
+
+    @property
+    def items(self) -> int:
+        return sum(items for items, _ in self.counted.values())
+
+    @property
+    def dropped(self) -> int:
+        return sum(dropped for _, dropped in self.counted.values())
+
+    def count(self, pid: int, items: int, dropped: int) -> None:
+        """Take cumulative counts in; samples may come late."""
+        before = self.counted.get(pid, (0, 0))
+        self.counted[pid] = max(before[0], items), max(before[1], dropped)
 
 
 class Progress:
-    """Items and drops by task, and the rate over the last seconds."""
+    """Items and drops by task, over all processes that it has had, and the rate over the last seconds."""
 
     def __init__(self) -> None:
         self._tasks: dict[tuple[str, str], _TaskProgress] = {}
@@ -33,8 +48,7 @@ class Progress:
         for stage in sample.stages:
             for row in stage.tasks:
                 task = self._tasks.setdefault((stage.job, row.task), _TaskProgress())
-                task.items = max(task.items, row.items_total)
-                task.dropped = max(task.dropped, row.dropped_total)
+                task.count(stage.pid, row.items_total, row.dropped_total)
                 task.recent.append((stage.at_s, stage.window_s, row.items))
                 task.last = row
 
@@ -42,9 +56,17 @@ class Progress:
         """The last counts of a stage that has ended: what no sample told any more."""
         for name, (items, _, _, dropped, p50_s, _) in final.tasks.items():
             task = self._tasks.setdefault((job, name), _TaskProgress())
-            task.items = max(task.items, items)
-            task.dropped = max(task.dropped, dropped)
-            task.ended_s = p50_s  # a task that ran once has one latency: from the job's start
+            task.count(final.pid, items, dropped)
+            task.final_p50_s = p50_s
+
+    def told(self, job: Job) -> dict[str, Any]:
+        """How far a job has come, in the terms of its mode."""
+        told = self.of(job.id, sinks_of(job))
+        if job.mode == "once":
+            return told | self.of_once(job.id, [task.id for task in job.tasks])
+        if job.training is not None:
+            return told | self.of_loop(job.id, job.training)
+        return told
 
     def of(self, job: JobId, sinks: Sequence[TaskId]) -> dict[str, Any]:
         """What a job's slowest sink has seen, and what all its sources dropped."""
@@ -64,10 +86,23 @@ class Progress:
     def of_once(self, job: JobId, tasks: Sequence[TaskId]) -> dict[str, Any]:
         """How many of a one-shot job's tasks have run, and once all have, how long that took."""
         rows = [self._tasks[key] for task in tasks if (key := (job, task)) in self._tasks]
-        ends = [row.ended_s for row in rows if row.ended_s is not None]
+        # A task that ran once has one latency: from the job's start.
+        ends = [row.final_p50_s for row in rows if row.final_p50_s is not None]
         return {
             "tasks_done": sum(row.items > 0 for row in rows),
             "makespan_s": max(ends) if len(ends) == len(tasks) else None,
+        }
+
+    def of_loop(self, job: JobId, training: Training) -> dict[str, Any]:
+        """How many rounds the job's server has done, and the median of what the last ones took."""
+        row = self._tasks.get((job, training.server))
+        if row is None:
+            return {}
+        now_s = row.last.latency_p50_s if row.last else None
+        return {
+            # A round that was done when the server died, and not yet kept, is done again.
+            "rounds_done": min(row.items, training.rounds),
+            "round_s": row.final_p50_s if now_s is None else now_s,
         }
 
 

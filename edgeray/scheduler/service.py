@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from edgeray.dataplane.security import FlowSecurity, new_flow_security
-from edgeray.errors import BadInputError, ClusterError, one_line
+from edgeray.errors import BadInputError, ClusterError, StageDied, one_line
 from edgeray.node.code import AppPackage
 from edgeray.node.host import StageOrder
 from edgeray.node.measure import SinkWindow
 from edgeray.node.service import NodeCounters, StageEnd
-from edgeray.profiler import FleetProfiler, ProfileStore, TaskMeasurement, merge
+from edgeray.profiler import FleetProfiler, ProfileStore, merge
+from edgeray.profiler.fleet import ByType
 from edgeray.results import Output
 from edgeray.scheduler import events as ev
 from edgeray.scheduler.effects import (
@@ -35,13 +35,15 @@ from edgeray.scheduler.effects import (
     StopStage,
 )
 from edgeray.scheduler.fleet import Fleet
+from edgeray.scheduler.jobs import sinks_of
 from edgeray.scheduler.journal import Journal, name_the_lost
+from edgeray.scheduler.keys import Keys
 from edgeray.scheduler.nodes import NodeHandle
 from edgeray.scheduler.progress import Progress
 from edgeray.scheduler.state import SchedulerState
 from edgeray.scheduler.timed import TimedPolicy
-from edgeray.scheduler.views import DeviceView, JobView, job_view
-from edgeray.telemetry.records import DeviceSample, as_json
+from edgeray.scheduler.views import DeviceView, JobView, device_view, job_view
+from edgeray.telemetry.records import DeviceSample
 from policies.model import (
     Decision,
     DeviceId,
@@ -81,7 +83,7 @@ class SchedulerService:
         self._fleet = Fleet()
         self._background = ThreadPoolExecutor(max_workers=8, thread_name_prefix="scheduler")
         self._packages: dict[JobId, AppPackage] = {}
-        self._security: dict[JobId, dict[FlowId, FlowSecurity]] = {}
+        self._keys = Keys()
         self._results: dict[JobId, dict[str, dict[str, int]]] = {}
         self._samples: dict[DeviceId, DeviceSample] = {}
         self._heard_s: dict[DeviceId, float] = {}
@@ -151,28 +153,27 @@ class SchedulerService:
         return {"story": self._journal.story(job), "stages": {d: tail for d, tail in tails.items() if tail}}
 
     def outputs(self, job: JobId) -> list[tuple[DeviceId, Output]]:
-        """What the sinks of a one-shot job returned, and where it lies. ClusterError when a device is gone."""
+        """A job's results so far, and where they lie: what the sinks of a one-shot job returned, what a loop's server has
+        made. ClusterError when a device that has some is gone."""
         self.job(job)
         with self._lock:
             record = self._state.jobs.get(job)
             plan = record.plan if record else None
-            needed = {plan.placement[t] for t in sink_tasks(record.workload)} if record and plan else set()
+            needed = {plan.placement[t] for t in sinks_of(record.workload.job)} if record and plan else set()
         found = self._fleet.ask_all(lambda node: node.outputs(job))
         if missing := sorted(needed - set(found)):
             raise ClusterError(f"results of {job} lie on {', '.join(missing)}, which does not answer")
         return [(device, output) for device, outputs in found.items() for output in outputs]
 
     def read_output(self, job: JobId, device: DeviceId, file: str, offset: int, size: int) -> bytes:
-        """A piece of a result, also of a job that has ended. Raises ClusterError, or BadInputError for no result."""
+        """A piece of a result, of a job that runs or has ended. Raises ClusterError, or BadInputError for no result."""
         self.job(job)
         node = self._fleet.nodes.get(device)
         if node is None:
             raise ClusterError(f"results of {job} lie on {device}, which is gone")
         return node.read_output(job, file, offset, size)
 
-    def profile(
-        self, package: AppPackage, *, again: bool = False
-    ) -> dict[str, dict[TaskId, TaskMeasurement]]:
+    def profile(self, package: AppPackage, *, again: bool = False) -> ByType:
         """Measurements by device type, from the store where they are known; EdgeRayError when none can be had."""
         self._check_devices(package)
         with self._lock:
@@ -197,24 +198,16 @@ class SchedulerService:
         with self._lock:
             joined = dict(self._state.devices)
             placed = [(r.id, tuple(r.stages)) for r in self._state.jobs.values() if r.phase.placed]
-        views = []
-        for device in self._network.devices.values():
-            sample = self._samples.get(device.id)
-            views.append(
-                DeviceView(
-                    device=device.id,
-                    type=device.type,
-                    cpus=device.cpus,
-                    memory_bytes=device.memory_bytes,
-                    address=joined.get(device.id),
-                    joined=device.id in joined,
-                    enforcement=sample.enforcement if sample else None,
-                    sample=as_json(sample) if sample else None,
-                    sample_age_s=now_s - self._heard_s[device.id] if sample else None,
-                    jobs=tuple(job for job, stages in placed if device.id in stages),
-                )
+        return [
+            device_view(
+                device,
+                joined.get(device.id),
+                self._samples.get(device.id),
+                now_s - self._heard_s.get(device.id, now_s),
+                tuple(job for job, stages in placed if device.id in stages),
             )
-        return views
+            for device in self._network.devices.values()
+        ]
 
     def network(self) -> Network:
         """The cluster as it was declared."""
@@ -240,7 +233,12 @@ class SchedulerService:
         self._keep_results(job, device)
         self._post(
             ev.StageEnded(
-                at_s=self._clock(), job=job, device=device, error=end.error, peer_lost=end.peer_lost
+                at_s=self._clock(),
+                job=job,
+                device=device,
+                error=end.error,
+                peer_lost=end.peer_lost,
+                died=end.died,
             )
         )
 
@@ -351,16 +349,18 @@ class SchedulerService:
         order = StageOrder(
             plan=stage,
             code={task: package.code[task] for task in stage.tasks},
-            security=self._keys_of(stage),
+            security=self._keys.of(stage),
             address=self._state.devices[device],
             output_dir="",
             working_dir=None,
             self_paced=False,
         )
         try:
+            if stage.mode == "loop":  # one that was taken for dead may still be there, with its ports
+                node.stop_stage(stage.job)
             node.deploy(order, package.working_dir)
         except Exception as error:
-            self._post(ev.StageEnded(at_s=self._clock(), job=stage.job, device=device, error=one_line(error)))
+            self._failed(stage.job, device, error)
         else:
             self._post(ev.StageDeployed(at_s=self._clock(), job=stage.job, device=device))
 
@@ -368,7 +368,14 @@ class SchedulerService:
         try:
             node.start_stage(job)
         except Exception as error:
-            self._post(ev.StageEnded(at_s=self._clock(), job=job, device=device, error=one_line(error)))
+            self._failed(job, device, error)
+
+    def _failed(self, job: JobId, device: DeviceId, error: Exception) -> None:
+        """A stage could not be deployed or started."""
+        died = any(isinstance(e, StageDied | ClusterError) for e in (error, getattr(error, "cause", None)))
+        self._post(
+            ev.StageEnded(at_s=self._clock(), job=job, device=device, error=one_line(error), died=died)
+        )
 
     def _stop_stage(self, node: NodeHandle, device: DeviceId, job: JobId) -> None:
         try:
@@ -387,17 +394,6 @@ class SchedulerService:
 
     # Small things
 
-    def _keys_of(self, stage: StagePlan) -> dict[FlowId, FlowSecurity]:
-        """Each flow's own keys; a producer gets no server secret, a consumer no client secret."""
-        with self._lock:
-            keys = self._security.setdefault(stage.job, {})
-            for flow in (*(f.flow for f in stage.inflows), *(f.flow for f in stage.outflows)):
-                if flow not in keys:
-                    keys[flow] = new_flow_security()
-            ingoing = {f.flow: keys[f.flow].for_receiver() for f in stage.inflows}
-            outgoing = {f.flow: keys[f.flow].for_sender() for f in stage.outflows}
-        return {**ingoing, **outgoing}
-
     def _keep_results(self, job: JobId, device: DeviceId) -> None:
         files = self._fleet.ask(device, lambda node: node.results(job))
         if files:
@@ -405,10 +401,7 @@ class SchedulerService:
 
     def _view(self, job: JobId) -> JobView:
         record = self._state.jobs[job]
-        sinks = sink_tasks(record.workload)
-        progress = self._progress.of(job, sinks)
-        if record.workload.job.mode == "once":
-            progress |= self._progress.of_once(job, [task.id for task in record.workload.job.tasks])
+        progress = self._progress.told(record.workload.job)
         return job_view(record, self._packages[job].app, progress, self._results.get(job, {}))
 
     def _check_devices(self, package: AppPackage) -> None:
@@ -419,8 +412,3 @@ class SchedulerService:
                 f"  expected: one of {', '.join(sorted(self._network.devices))}\n"
                 "  remedy:   correct `device:` in the job file, or bring up the cluster it was written for"
             )
-
-
-def sink_tasks(workload: Workload) -> tuple[TaskId, ...]:
-    feeding = {flow.producer for flow in workload.job.flows}
-    return tuple(task.id for task in workload.job.tasks if task.id not in feeding)

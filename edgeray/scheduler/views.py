@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeray.scheduler.jobs import JobRecord
-from policies.model import Flow, JobId, Mode, Plan, Timetable, Workload
+from edgeray.telemetry.records import DeviceSample, as_json
+from policies.model import Device, Flow, JobId, Mode, Plan, Rounds, Timetable, Training, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class JobView:
 
     tasks_done, makespan_s: of one-shot jobs; makespan_s was measured, from the job's start until its last task's
     end, and is None until then (the planned one is in the plan).
+    rounds_done, rounds_total, round_s: of jobs that train a model; round_s is the median of the last ones, None before
+    the first. A job that resumes another one counts its own rounds only.
     """
 
     job: str
@@ -39,6 +42,9 @@ class JobView:
     tasks_done: int = 0
     tasks_total: int = 0
     makespan_s: float | None = None
+    rounds_done: int = 0
+    rounds_total: int = 0
+    round_s: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -61,10 +67,29 @@ class DeviceView:
     jobs: tuple[str, ...]
 
 
+def device_view(
+    device: Device, address: str | None, sample: DeviceSample | None, age_s: float, jobs: tuple[str, ...]
+) -> DeviceView:
+    """address: None while the device is away. sample: its last; age_s: how long ago that was."""
+    return DeviceView(
+        device=device.id,
+        type=device.type,
+        cpus=device.cpus,
+        memory_bytes=device.memory_bytes,
+        address=address,
+        joined=address is not None,
+        enforcement=sample.enforcement if sample else None,
+        sample=as_json(sample) if sample else None,
+        sample_age_s=age_s if sample else None,
+        jobs=jobs,
+    )
+
+
 def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
     """One job of `edgeray plan --json`: the file contract's shape, and what each flow carries per item.
 
-    Of a one-shot job also when each task and transfer begins and ends, in seconds from the job's start.
+    Of a one-shot job also when each task and transfer begins and ends, in seconds from the job's start. Of a job that
+    trains a model also "rounds": cuts and rates by device, and what a round takes.
     """
     flows = {flow.id: flow for flow in workload.job.flows}
     told = {
@@ -77,17 +102,21 @@ def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
         "bottleneck": plan.bottleneck,
         "granted_per_s": plan.granted_per_s,
     }
+    if plan.rounds is not None and workload.job.training is not None:
+        return told | _rounds_json(plan, plan.rounds, workload, workload.job.training)
     return told if plan.timetable is None else told | _timetable_json(plan, plan.timetable, workload)
 
 
 def _flow_json(plan: Plan, flow: Flow, workload: Workload) -> dict[str, Any]:
-    told = {
+    told: dict[str, Any] = {
         "from": flow.producer,
         "to": flow.consumer,
         "route": list(plan.routes[flow.id]),
         "rate_bps": plan.rates_bps.get(flow.id),
-        "item_bytes": workload.size_bytes(flow),
     }
+    if workload.job.mode == "loop":  # what it carries differs from item to item
+        return told | {"ceil_bps": plan.ceilings_bps.get(flow.id)}
+    told["item_bytes"] = workload.size_bytes(flow)
     if plan.timetable is None:
         return told
     start_s, end_s = plan.timetable.transfers[flow.id]
@@ -105,6 +134,32 @@ def _timetable_json(plan: Plan, timetable: Timetable, workload: Workload) -> dic
             {"task": task, "device": plan.placement[task], "start_s": start_s, "end_s": end_s}
             for task, start_s, end_s in rows
         ],
+    }
+
+
+def _rounds_json(plan: Plan, rounds: Rounds, workload: Workload, training: Training) -> dict[str, Any]:
+    """rates_bps: each way, between a client's device and the server's; null for a client on that one. cut_names:
+    the layer behind which each cut is."""
+    clients = sorted((plan.placement[client], client) for client in training.clients)
+    cuts = {device: rounds.cuts[client] for device, client in clients}
+    up = {device: Flow(producer=client, consumer=training.server).id for device, client in clients}
+    profiled = workload.profile.cuts if workload.profile else None
+    return {
+        "mode": workload.job.mode,
+        "rounds": {
+            "cuts": cuts,
+            "cut_names": {d: profiled.names[cut] for d, cut in cuts.items()} if profiled else {},
+            "rates_bps": {device: plan.rates_bps.get(flow) for device, flow in up.items()},
+            "ceilings_bps": {
+                d: plan.ceilings_bps[flow] for d, flow in up.items() if flow in plan.ceilings_bps
+            },
+            "micro_batches": rounds.micro_batches,
+            "round_s": rounds.round_s,
+            "predicted_s": rounds.predicted_s,
+            "bound_s": rounds.bound_s,
+            "server": plan.placement[training.server],
+            "total": training.rounds,
+        },
     }
 
 
@@ -131,6 +186,9 @@ def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: 
         tasks_done=progress.get("tasks_done", 0),
         tasks_total=len(record.workload.job.tasks),
         makespan_s=progress.get("makespan_s"),
+        rounds_done=progress.get("rounds_done", 0),
+        rounds_total=training.rounds if (training := record.workload.job.training) else 0,
+        round_s=progress.get("round_s"),
     )
 
 
