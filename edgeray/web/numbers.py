@@ -78,6 +78,12 @@ def percent(fraction: float | None) -> str:
     return f"{text.removesuffix('.0')} %"
 
 
+def accuracy(fraction: float | None) -> str:
+    """A fraction as per cent with one decimal: 85.1 %."""
+    fraction = known(fraction)
+    return MISSING if fraction is None else f"{fraction * 100:.1f} %"
+
+
 def times(ratio: float | None) -> str:
     """A ratio: 2.31×."""
     return MISSING if known(ratio) is None else f"{ratio:.2f}×"

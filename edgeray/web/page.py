@@ -34,7 +34,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("figures", "rate", "capacity", "size", "duration", "percent", "times"):
+    for name in ("figures", "rate", "capacity", "size", "duration", "percent", "times", "accuracy"):
         made.filters[name] = getattr(numbers, name)
     made.filters["label"] = numbers.policy_label
     return made

@@ -1,0 +1,81 @@
+"""Typed records of split training: what was planned, and what its rounds came to, under each policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Round = Mapping[str, Any]
+"""A `training.records.RoundRecord` as JSON: a line of rounds.jsonl."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedClient:
+    """One client as it was planned. cut: the number of the profile's cut that ends its part; layer: that cut's name;
+    layers: on the device, of model_layers; None where the profile is not known.
+
+    up_bps, down_bps: granted to the flows to and from the server. most_bps: what either may take while nobody else
+    wants it; None: no more than it was granted.
+    """
+
+    client: str
+    device: str
+    type: str | None
+    cut: int
+    layer: str | None
+    layers: int | None
+    model_layers: int | None
+    up_bps: float | None
+    down_bps: float | None
+    most_bps: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """One job of split training under one policy.
+
+    planned_s: a round by the policy's own reckoning (P1's). predicted_s: with the server's queue and all else that P1
+    leaves out. bound_s: T_LB. median_round_s: measured, of all rounds but the first, in which much is done once; of
+    the first where there is no other. above_bound, off_prediction: median_round_s over these, less 1.
+    failure: why it did not run, or did not end well; None when it did. rounds: those that were done, also then.
+    """
+
+    job: str
+    app: str
+    policy: str
+    plan: Mapping[str, Any] | None
+    clients: tuple[PlannedClient, ...]
+    micro_batches: int
+    planned_s: float | None
+    predicted_s: float | None
+    bound_s: float | None
+    rounds_asked: int
+    rounds: tuple[Round, ...]
+    median_round_s: float | None
+    above_bound: float | None
+    off_prediction: float | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPolicyRun:
+    """All jobs of a comparison under one policy, one after the other. planning_s: the last decision took so long."""
+
+    policy: str
+    jobs: tuple[TrainingRun, ...]
+    planning_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingComparison:
+    """Several policies on the same training and cluster; network as in `records.Comparison`."""
+
+    app: str
+    cluster: str
+    network: Mapping[str, Any]
+    started_at: str
+    edgeray: str
+    emulation: str
+    runs: tuple[TrainingPolicyRun, ...]
+    notes: tuple[str, ...] = ()
