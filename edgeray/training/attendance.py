@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from edgeray.errors import FlowError
-from edgeray.training.lines import HELLO, WELCOME, Connection, LineChannel
+from edgeray.errors import FlowError, StageError
+from edgeray.node.loop import LoopContext
+from edgeray.training.lines import HELLO, WELCOME, LineChannel
 from policies.model import TaskId
 
 log = logging.getLogger(__name__)
@@ -21,14 +22,6 @@ RETRY_S = 0.2
 TICK_S = 0.2  # how soon a wait sees that the stage is stopped
 
 Join = Callable[[str, LineChannel], None]
-
-
-class Lines(Protocol):
-    """What opens connections: edgeray.node.loop.LoopContext."""
-
-    stop: threading.Event
-
-    def connect(self, peer: TaskId) -> Connection: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -45,8 +38,8 @@ class Attendance:
     A client that said hello is handed to join, with a channel that somebody else has to close.
     """
 
-    def __init__(self, lines: Lines, clients: Sequence[TaskId], join: Join) -> None:
-        self._lines = lines
+    def __init__(self, context: LoopContext, clients: Sequence[TaskId], join: Join) -> None:
+        self._context = context
         self._join = join
         self._clients = tuple(clients)
         self._over = threading.Event()
@@ -62,18 +55,18 @@ class Attendance:
         """Until all clients are here, or so much time has passed and one is. False: the stage is stopped.
 
         Where time is given for all, those whose line is open by then are waited for, too, within ABSENCE_S: they
-        make their models. Raises FlowError when nobody is here by then.
+        make their models. Raises StageError when nobody is here by then.
         """
         began_s = time.monotonic()
         with self._changed:
-            while not self._lines.stop.is_set():
+            while not self._context.stop.is_set():
                 waited_s = time.monotonic() - began_s
                 here, coming = self._count("here"), self._count("coming")
                 patience_s = ABSENCE_S if coming and all_within_s else all_within_s
                 if here and (here == len(self._clients) or waited_s >= patience_s):
                     return True
                 if not here and waited_s >= ABSENCE_S:
-                    raise FlowError(
+                    raise StageError(
                         f"no client has been there for {ABSENCE_S:g} s: {', '.join(self._clients)}\n"
                         "  remedy:   see what they logged: edgeray logs"
                     )
@@ -94,9 +87,9 @@ class Attendance:
         )
 
     def _look_after(self, client: TaskId) -> None:
-        while not (self._over.is_set() or self._lines.stop.is_set()):
+        while not (self._over.is_set() or self._context.stop.is_set()):
             try:
-                visit = _Visit(LineChannel(self._lines.connect(client)))
+                visit = _Visit(LineChannel(self._context.connect(client)))
                 with self._changed:
                     self._visits[client] = visit
                 self._receive(client, visit)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from types import NoneType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from edgeray.errors import BadInputError, FlowError
+from edgeray.node.lines import Connection
 from edgeray.training.compress import Quantized
 from edgeray.training.messages import Backward, Finished, Forward, RoundStart
 from edgeray.training.settings import Settings
@@ -37,17 +38,8 @@ _VALUES: Mapping[str, type] = {
     "finished": Finished,
     END: Mapping,
 }
-_RECORDS = (RoundStart, Forward, Backward, Finished, Settings, Quantized)
+_HOLDERS = (Mapping, tuple, list, RoundStart, Forward, Backward, Finished, Settings, Quantized)
 _PLAIN = (NoneType, bool, int, float, str, torch.dtype)
-
-
-class Connection(Protocol):
-    """What a LineChannel needs of edgeray.node.lines.Connection."""
-
-    def send(self, value: Any) -> None: ...
-    def receive(self, timeout_s: float | None) -> Any: ...
-    def finish(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class LineChannel:
@@ -109,7 +101,7 @@ def unpacked(value: Any) -> Any:
         return _tensor(value)
     if isinstance(value, _PLAIN):
         return value
-    if not isinstance(value, Mapping | tuple | list | _RECORDS):
+    if not isinstance(value, _HOLDERS):
         raise FlowError(f"a {type(value).__name__} came, which is part of no message")
     return _with(value, unpacked)
 
@@ -146,7 +138,7 @@ def _checked(message: Any) -> tuple[str, Any]:
         value = unpacked(sent)
     except (TypeError, ValueError, LookupError, AttributeError, BadInputError) as error:
         raise FlowError(
-            f"what came is no message of a training run: {str(message)[:80]!r} ({type(error).__name__})"
+            f"what came is no message of a training run: {str(message)[:80]!r}: {error}"
         ) from error
     if not isinstance(value, expected):
         raise FlowError(f"{kind!r} came with a {type(value).__name__}, expected a {expected.__name__}")

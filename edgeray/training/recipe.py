@@ -16,7 +16,7 @@ class Recipe:
     with "train" or "test" and dataset_args, of a torch Dataset of (input, label). loss: "module:function" of (logits,
     labels), the mean of a batch; None: cross-entropy.
 
-    clients: all client tasks, by their ids, in the order in which the data are shared out. samples: of each.
+    clients: the devices of all clients, in the order in which the data are shared out. samples: of each.
     classes_per_client: each has samples of so many classes only; None: all alike (IID). test_samples: how many of
     the test set the averaged model is tried on after each round; 0: none. epochs: local ones in a round.
     patience_s: see round.Round; None: by the plan.

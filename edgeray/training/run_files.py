@@ -4,10 +4,11 @@
     results/model.pt           in the end: the model's state_dict, for torch.load(..., weights_only=True)
     checkpoints/checkpoint.pt  after each round, see checkpoint.py
     checkpoints/recipe.json    what the run began with
+    checkpoints/record.json    the record of the last round
     checkpoints/next/          a round's checkpoint until its record is written
 
-A round counts once its checkpoint has been renamed out of next/. Its record is on disk by then; that of a round which
-does not count is taken out again, and the round is trained anew.
+A round counts once its checkpoint has been renamed out of next/. Its record lies in record.json by then, and becomes
+a line afterwards; so the lines only ever grow, and whoever reads them as they grow reads each round once.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from edgeray.training.records import RoundRecord
 
 CHECKPOINTS = "checkpoints"
 RECIPE = "recipe.json"
+RECORD = "record.json"
 ROUNDS, MODEL = "rounds.jsonl", "model.pt"
 _MAY_CHANGE = {"rounds", "test_samples", "server_mode", "patience_s"}
 """Of a recipe, when a run goes on: they change none of the rounds to come, or only how many there are."""
@@ -71,17 +73,19 @@ class RunFiles:
         elif resume is not None:
             found = self._of_job(resume, model)
         _replace(self._kept / RECIPE, lambda file: file.write(_json(self._recipe.as_args())))
-        self._keep_records(found.round_number if found else 0)
+        self._mend_records(found.round_number if found else 0)
         return found
 
     def keep(self, record: RoundRecord) -> None:
         """The round is over and its checkpoint lies in next: from now on it counts."""
-        with (self._results / ROUNDS).open("ab") as file:
-            file.write(_json(record.as_json()) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        line = _json(record.as_json()) + b"\n"
+        _replace(self._kept / RECORD, lambda file: file.write(line))
         (self.next / FILE).replace(self._kept / FILE)
         sync_folder(self._kept)
+        with (self._results / ROUNDS).open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
 
     def conclude(self, task: str, weights: Mapping[str, Tensor]) -> None:
         """Keep the trained weights, and enter all files into the index of results, as the task's."""
@@ -144,20 +148,25 @@ class RunFiles:
         check_same_model(folder, found, model)
         return found
 
-    def _keep_records(self, last_round: int) -> None:
-        """Of the records, those of rounds that count."""
+    def _mend_records(self, last_round: int) -> None:
+        """A server that was killed may have left the last line cut off, or not begun."""
         path = self._results / ROUNDS
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if _round_of(line) <= last_round]
-        _replace(path, lambda file: file.writelines(kept))
+        lines = [line for line in _lines(path) if line.endswith(b"\n")]
+        missing = [
+            line
+            for line in _lines(self._kept / RECORD)
+            if _round_of(line) == last_round and line not in lines
+        ]
+        _replace(path, lambda file: file.writelines([*lines, *missing]))
 
 
-def _round_of(line: bytes) -> float:
-    """The number of a record's round; of a line that was cut off: infinite."""
-    try:
-        return int(json.loads(line)["number"])
-    except (ValueError, LookupError, TypeError):
-        return float("inf")
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+
+
+def _round_of(line: bytes) -> int:
+    number: int = json.loads(line)["number"]
+    return number
 
 
 def _json(value: Any) -> bytes:

@@ -10,7 +10,7 @@ from edgeray.training.recipe import Recipe
 
 
 def share_of(recipe: Recipe, labels: Indices, client: str) -> Indices:
-    """The samples of a client, sorted. labels: of the whole training set.
+    """The samples of a client, sorted. client: its device. labels: of the whole training set.
 
     The set is dealt out to all of the recipe's clients; of its part each client has as many, drawn at random, as the
     recipe says. Raises BadInputError where that is more than it got, or it is none of them.

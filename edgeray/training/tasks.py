@@ -11,14 +11,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
 from edgeray.errors import FlowError, StageError
+from edgeray.node.loop import LoopContext
 from edgeray.node.once import RESULTS
-from edgeray.training.attendance import ABSENCE_S, RETRY_S, Attendance, Lines
+from edgeray.training.attendance import ABSENCE_S, RETRY_S, Attendance
 from edgeray.training.build import (
     Cutter,
     build_model,
@@ -38,8 +38,9 @@ from edgeray.training.records import RoundRecord
 from edgeray.training.run_files import RunFiles
 from edgeray.training.server import Server, TestSet
 from edgeray.training.shares import evaluation_set, share_of
+from edgeray.training.stages import stages_of
 from edgeray.training.worker import Worker
-from policies.model import JobId, Rounds, TaskId
+from policies.model import Rounds, TaskId
 
 log = logging.getLogger(__name__)
 
@@ -51,23 +52,10 @@ _LEAST_PATIENCE_S = 60.0
 _MISJUDGED = 3.0  # so much longer than predicted a client may take for a single answer
 
 
-class Context(Lines, Protocol):
-    """What a task is called with: see edgeray.node.loop.LoopContext."""
-
-    job: JobId
-    task: TaskId
-    peers: tuple[TaskId, ...]
-    rounds: Rounds | None
-    output_dir: Path
-    cpus: float
-
-    def count(self, seconds: float) -> None: ...
-
-
-def serve(context: Context, *, recipe: Mapping[str, Any], resume: str | None = None) -> None:
+def serve(context: LoopContext, *, recipe: Mapping[str, Any], resume: str | None = None) -> None:
     """Train the recipe's model with the clients that come, by the plan's cuts; the results are files, see RunFiles.
 
-    resume: a job on whose last checkpoint this one goes on. Raises BadInputError where it cannot, and FlowError when
+    resume: a job after whose last checkpoint this one goes on. Raises BadInputError where it cannot, and StageError when
     no client is there or none finishes a round.
     """
     asked = Recipe.of(recipe)
@@ -87,6 +75,7 @@ def serve(context: Context, *, recipe: Mapping[str, Any], resume: str | None = N
         loss=loss_of(asked),
         settings=replace(settings_of(asked), micro_batches=pieces),
         mode=asked.server_mode,
+        stages_of=stages_of(model, cut_model.cuts) if asked.server_mode == "splitpipe-bf" else None,
         test_set=_test_set(asked),
         checkpoints=files.next,
         patience_s=_patience_s(asked, rounds),
@@ -112,7 +101,7 @@ def serve(context: Context, *, recipe: Mapping[str, Any], resume: str | None = N
 
 
 def _train_rounds(
-    context: Context, recipe: Recipe, server: Server, attendance: Attendance, files: RunFiles
+    context: LoopContext, recipe: Recipe, server: Server, attendance: Attendance, files: RunFiles
 ) -> bool:
     """All rounds that are left. False: the stage is stopped."""
     failures = 0
@@ -129,7 +118,7 @@ def _train_rounds(
             failures += 1
             log.warning("round %d is tried again: %s", server.rounds_done + 1, error)
             if failures == TRIES:
-                raise FlowError(f"{error}, {TRIES} times in a row") from error
+                raise StageError(f"{error}, {TRIES} times in a row") from error
             continue
         failures = 0
         files.keep(record)
@@ -171,10 +160,10 @@ def _test_set(recipe: Recipe) -> TestSet | None:
     return batches
 
 
-def train(context: Context, *, recipe: Mapping[str, Any]) -> None:
+def train(context: LoopContext, *, recipe: Mapping[str, Any]) -> None:
     """Train the layers that the server says, on this client's share of the data, until the server says the end.
 
-    Raises FlowError when the server stays away.
+    Raises StageError when the server stays away.
     """
     asked = Recipe.of(recipe)
     compute_on(context.cpus)
@@ -189,7 +178,7 @@ def train(context: Context, *, recipe: Mapping[str, Any]) -> None:
             if client.welcomed:
                 there_s = time.monotonic()
             elif time.monotonic() - there_s >= ABSENCE_S:
-                raise FlowError(
+                raise StageError(
                     f"{server} has not been there for {ABSENCE_S:g} s: {error}\n"
                     "  remedy:   see what it logged: edgeray logs"
                 ) from error
@@ -200,7 +189,7 @@ def train(context: Context, *, recipe: Mapping[str, Any]) -> None:
 class _Client:
     """A client of one job. welcomed: whether the server was there when it took part last."""
 
-    def __init__(self, context: Context, recipe: Recipe, server: TaskId) -> None:
+    def __init__(self, context: LoopContext, recipe: Recipe, server: TaskId) -> None:
         self.welcomed = False
         self._context = context
         self._recipe = recipe
@@ -232,7 +221,7 @@ class _Client:
             dataset = dataset_of(recipe, "train")
             data = DeviceData(
                 dataset,
-                share_of(recipe, labels_of(dataset), task),
+                share_of(recipe, labels_of(dataset), self._context.device),
                 batch_size=recipe.batch_size,
                 seed=recipe.seed,
                 device=task,
