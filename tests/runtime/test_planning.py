@@ -51,7 +51,7 @@ def test_a_policy_of_ones_own_says_which_jobs_it_is_for(own: None) -> None:
     check_mode("own_policies:Loop", "loop")
     with pytest.raises(ValueError, match=r"not for split training \(kind: .*; expected one of vanilla-fl"):
         check_mode("own_policies:Once", "loop")
-    with pytest.raises(ValueError, match="is for split training .* not for one-shot jobs"):
+    with pytest.raises(ValueError, match=r"is for split training .* not for one-shot jobs"):
         check_mode("edgesplit", "once")
     modes: tuple[Mode, ...] = ("once", "stream", "loop")
     for mode in modes:
