@@ -18,7 +18,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
 
-from edgeray.errors import ClusterError, StageError, one_line
+from edgeray.errors import ClusterError, StageDied, StageError, one_line
 from edgeray.network.manager import open_manager
 from edgeray.node.host import StageHost
 from edgeray.node.service import NodeService, StageEnd
@@ -37,7 +37,8 @@ SCHEDULER = "scheduler"
 CALL_TIMEOUT_S = 60.0
 ANNOUNCE_TICK_S = 0.5
 DEPLOY_TIMEOUT_S = 300.0
-LONG_CALLS = {"deploy": DEPLOY_TIMEOUT_S, "profile": 900.0, "prepare": DEPLOY_TIMEOUT_S}
+PROFILE_TIMEOUT_S = 3600.0  # every cut of a deep model, at a tenth of a core
+LONG_CALLS = {"deploy": DEPLOY_TIMEOUT_S, "profile": PROFILE_TIMEOUT_S, "prepare": DEPLOY_TIMEOUT_S}
 
 
 class _Remote:
@@ -57,7 +58,7 @@ class _Remote:
             except GetTimeoutError:
                 raise StageError(f"{self._what} did not answer {name} within {limit_s:.0f} s") from None
             except RayActorError as error:
-                raise StageError(f"{self._what} died{_why(error)}") from None
+                raise StageDied(f"{self._what} died{_why(error)}") from None
 
         return call
 
@@ -88,6 +89,7 @@ class NodeActor:
             DeviceId(device.device),
             address=device.address,
             cpus=device.cpus,
+            memory_bytes=device.memory_bytes,
             output_root=Path(os.environ["EDGERAY_OUTPUT_ROOT"]),
             network=open_manager(device.network, device.takeover),
             launch=self._launch,

@@ -10,6 +10,7 @@ EdgeRayError                 exit code 1: something failed while it ran
 ├── NetworkApplyError        the kernel refused a qdisc, class, filter, rule or route
 ├── FlowError                a flow broke: the peer went away, or what came is no item
 └── StageError               a task raised; carries the task and the item
+    └── StageDied            the process of a stage was killed or crashed
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class FlowError(EdgeRayError):
 
 
 class StageError(EdgeRayError):
+    pass
+
+
+class StageDied(StageError):  # noqa: N818 - named for what happened, as FlowError and StageError are for what failed
     pass
 
 

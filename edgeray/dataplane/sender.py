@@ -116,7 +116,8 @@ class FlowSender:
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._watch.monitor, zmq.POLLIN)
         self._socket.connect(endpoint)
-        self._socket.send(message(HELLO, number=VERSION, first=self._max_items, second=self._max_bytes))
+        with suppress(zmq.Again):  # refused already; the first look tells why
+            self._socket.send(message(HELLO, number=VERSION, first=self._max_items, second=self._max_bytes))
 
     @property
     def queued(self) -> int:
@@ -167,7 +168,7 @@ class FlowSender:
                 else:
                     size = self._send_alone(item, frames, created_s, now_s)
             except zmq.Again:
-                self._fail("the receiver went away")
+                self._given_up()
             self._sent_at_s = now_s
             self.items = item + 1
             self.payload_bytes += size
@@ -259,7 +260,7 @@ class FlowSender:
                 try:
                     self._send(message(END, number=items))
                 except zmq.Again:
-                    self._fail("the receiver went away")
+                    self._given_up()
                 self._end_sent = True
             if not self._wait_for(lambda: self._end_taken, stop):
                 return False
@@ -337,6 +338,13 @@ class FlowSender:
             self._end_taken = True
         elif kind == BROKEN:
             self._broken = told[HEADER.size :].decode("utf-8", "replace")
+
+    def _given_up(self) -> NoReturn:
+        """libzmq has let go of the connection, after a handshake that failed or a loss."""
+        self._look()
+        if self._watch.established:
+            self._fail("the receiver went away")
+        self._fail(f"no connection: {self._watch.last_failure}")
 
     def _fail(self, why: str) -> NoReturn:
         """Latch the failure and let the socket go, so that it does not connect again by itself."""

@@ -1,4 +1,7 @@
-"""The process around one stage: its CPU and memory group, its log, its flows. One a job and device."""
+"""The process around one stage: its CPU and memory group, its log, its flows. One a job and device.
+
+Stages that train import edgeray.training when they are loaded, and nobody else does: torch is heavy.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,11 @@ from edgeray.errors import BadInputError, StageError
 from edgeray.node.bounds import FLOW_BYTES, FLOW_ITEMS
 from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_once, load_task
 from edgeray.node.limits import enter_memory_group, enter_stage_group
+from edgeray.node.loop import LoopStage
 from edgeray.node.measure import SinkWindow
 from edgeray.node.once import Announcer, OnceStage
 from edgeray.node.stage import Stage
+from edgeray.profiler.cuts import CutMeasurements
 from edgeray.profiler.measure import TaskMeasurement, measure
 from edgeray.results import INDEX
 from edgeray.scheduler.effects import StagePlan
@@ -29,11 +34,15 @@ from policies.model import FlowId, Job, TaskId
 
 IDLE_TICK_S = 0.5  # flows of one-shot jobs are idle for most of their lives, and a job has many
 LOG_TAIL_BYTES = 64 * 1024
+AnyStage = Stage | OnceStage | LoopStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageOrder:
-    """All that a stage process needs. self_paced: this device has no tc, so senders keep to their rates."""
+    """All that a stage process needs. output_dir, self_paced and cpus are the node's to fill in.
+
+    self_paced: this device has no tc, so senders keep to their rates. cpus: the device's own.
+    """
 
     plan: StagePlan
     code: Mapping[TaskId, TaskCode]
@@ -42,17 +51,22 @@ class StageOrder:
     output_dir: str
     working_dir: str | None
     self_paced: bool
+    cpus: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOrder:
-    """Measure a whole job on this device. cpus: the device's own; below one core the process is capped."""
+    """Measure a whole job on this device. cpus: the device's own; below one core the process is capped.
+
+    memory_bytes: the device's own; None where nobody knows it.
+    """
 
     job: Job
     code: Mapping[TaskId, TaskCode]
     output_dir: str
     working_dir: str | None
     cpus: float
+    memory_bytes: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +89,7 @@ class StageHost:
 
     def __init__(self, announcer: Announcer) -> None:
         self._announcer = announcer
-        self._stage: Stage | OnceStage | None = None
+        self._stage: AnyStage | None = None
         self._senders: dict[FlowId, FlowSender] = {}
         self._receivers: dict[FlowId, FlowReceiver] = {}
         self._order: StageOrder | None = None
@@ -83,16 +97,28 @@ class StageHost:
         self._ready = threading.Event()
 
     def prepare(self, order: StageOrder) -> int:
-        """Load the tasks and open the flows. Returns the pid."""
+        """Load the tasks and open the flows; those of loops are opened by their tasks. Returns the pid."""
         self._order = order
+        self._enter(order)
+        load = load_once if order.plan.mode == "once" else load_task
+        tasks = {task: load(task, order.code[task], Path(order.output_dir)) for task in order.plan.tasks}
+        if order.plan.mode != "loop":
+            self._listen(order)
+        enter_stage_group()
+        if order.plan.mode != "loop":
+            self._connect(order)
+        self._stage = self._make_stage(order, tasks)
+        return os.getpid()
+
+    def _enter(self, order: StageOrder | ProfileOrder) -> None:
         output_dir = Path(order.output_dir)
         output_dir.mkdir(parents=True, exist_ok=True)
         redirect_output(output_dir / "stage.log")
         if order.working_dir is not None:
             add_import_folder(order.working_dir)
         enter_memory_group()
-        load = load_task if order.plan.due_s is None else load_once
-        tasks = {task: load(task, order.code[task], output_dir) for task in order.plan.tasks}
+
+    def _listen(self, order: StageOrder) -> None:
         for flow in order.plan.inflows:
             self._receivers[flow.flow] = FlowReceiver(
                 order.address,
@@ -101,9 +127,10 @@ class StageHost:
                 max_items=FLOW_ITEMS,
                 max_bytes=FLOW_BYTES,
                 name=f"{flow.flow} from {flow.peer}",
-                **({} if order.plan.due_s is None else {"tick_s": IDLE_TICK_S}),
+                **({"tick_s": IDLE_TICK_S} if order.plan.mode == "once" else {}),
             )
-        enter_stage_group()
+
+    def _connect(self, order: StageOrder) -> None:
         for out in order.plan.outflows:
             self._senders[out.flow] = FlowSender(
                 out.address,
@@ -114,37 +141,40 @@ class StageHost:
                 name=f"{out.flow} to {out.peer}",
                 pacing_bps=out.rate_bps if order.self_paced else None,
             )
-        self._stage = self._make_stage(order, tasks, output_dir)
-        return os.getpid()
 
-    def _make_stage(
-        self, order: StageOrder, tasks: Mapping[TaskId, LoadedTask], output_dir: Path
-    ) -> Stage | OnceStage:
-        if order.plan.due_s is None:
+    def _make_stage(self, order: StageOrder, tasks: Mapping[TaskId, LoadedTask]) -> AnyStage:
+        if order.plan.mode == "stream":
             return Stage(order.plan, tasks, order.code, self._senders, self._receivers)
-        return OnceStage(
+        if order.plan.mode == "once":
+            return OnceStage(
+                order.plan,
+                tasks,
+                self._senders,
+                self._receivers,
+                announcer=self._announcer,
+                output_dir=Path(order.output_dir),
+            )
+        return LoopStage(
             order.plan,
             tasks,
-            self._senders,
-            self._receivers,
-            announcer=self._announcer,
-            output_dir=output_dir,
+            address=order.address,
+            security=order.security,
+            self_paced=order.self_paced,
+            output_dir=Path(order.output_dir),
+            cpus=order.cpus,
         )
 
-    def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement]:
-        """Measure every task of the job here, under the device's limits. Raises StageError."""
-        output_dir = Path(order.output_dir)
-        output_dir.mkdir(parents=True, exist_ok=True)
-        redirect_output(output_dir / "stage.log")
-        if order.working_dir is not None:
-            add_import_folder(order.working_dir)
-        enter_memory_group()
+    def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement] | CutMeasurements:
+        """Measure every task of the job here, or its model's cuts, under the device's limits. Raises StageError."""
+        self._enter(order)
+        if order.job.training is not None:
+            return _measure_training(order, order.code[order.job.training.server])
         load = load_task if order.job.mode == "stream" else load_once
         tasks: dict[TaskId, LoadedTask] = {}
         loaded_bytes: dict[TaskId, int] = {}
         for task in order.job.tasks:
             before = self._process.memory_info().rss
-            tasks[task.id] = load(task.id, order.code[task.id], output_dir)
+            tasks[task.id] = load(task.id, order.code[task.id], Path(order.output_dir))
             loaded_bytes[task.id] = max(0, self._process.memory_info().rss - before)
         capped = enter_stage_group() and order.cpus < 1
         try:
@@ -179,10 +209,13 @@ class StageHost:
 
     def pace(self, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None:
         """New rates: of the sources, and of the flows where this device has no tc."""
-        self._running().pace(granted_per_s)
+        stage = self._running()
+        stage.pace(granted_per_s)
         if self._order is not None and self._order.self_paced:
             for flow, rate_bps in rates_bps.items():
-                if flow in self._senders:
+                if isinstance(stage, LoopStage):
+                    stage.pace_flow(flow, rate_bps)
+                elif flow in self._senders:
                     self._senders[flow].pace(rate_bps)
 
     def counters(self) -> StageCounters:
@@ -194,18 +227,21 @@ class StageHost:
             cpu_s=times.user + times.system,
             memory_bytes=self._process.memory_info().rss,
             tasks={task: self._task_row(stage, task) for task in stage.plan.tasks},
-            flows={
-                flow: (end.items, end.payload_bytes)
-                for ends in (self._senders, self._receivers)
-                for flow, end in ends.items()
-            },
+            flows=stage.flow_counters() if isinstance(stage, LoopStage) else self._flow_counters(),
         )
+
+    def _flow_counters(self) -> dict[FlowId, tuple[int, int]]:
+        return {
+            flow: (end.items, end.payload_bytes)
+            for ends in (self._senders, self._receivers)
+            for flow, end in ends.items()
+        }
 
     def sink_windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]:
         return self._running().sink_window(from_s, to_s)
 
     def _task_row(
-        self, stage: Stage | OnceStage, task: TaskId
+        self, stage: AnyStage, task: TaskId
     ) -> tuple[int, float, int, int, float | None, float | None]:
         counters = stage.counters()[task]
         recent = sorted(counters.recent)
@@ -213,10 +249,19 @@ class StageHost:
         p95 = recent[min(len(recent) - 1, int(len(recent) * 0.95))] if recent else None
         return counters.items, counters.busy_s, stage.waiting(task), counters.dropped, p50, p95
 
-    def _running(self) -> Stage | OnceStage:
+    def _running(self) -> AnyStage:
         if self._stage is None:
             raise StageError("the stage has not been prepared")
         return self._stage
+
+
+def _measure_training(order: ProfileOrder, server: TaskCode) -> CutMeasurements:
+    from edgeray.training.profile import measure_training
+    from edgeray.training.recipe import Recipe
+
+    recipe = Recipe.of(server.args["recipe"])
+    capped = enter_stage_group() and order.cpus < 1
+    return measure_training(recipe, cpus=order.cpus, capped=capped, memory_bytes=order.memory_bytes)
 
 
 def redirect_output(path: Path) -> None:

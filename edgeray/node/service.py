@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeray.errors import FlowError, StageError, one_line
+from edgeray.errors import FlowError, StageDied, StageError, one_line
 from edgeray.network.manager import NetworkManager
 from edgeray.network.types import FlowRule
 from edgeray.node.code import TaskCode
@@ -26,6 +26,7 @@ from edgeray.node.limits import memory_kills
 from edgeray.node.measure import SinkWindow
 from edgeray.node.monitor import DeviceMonitor
 from edgeray.node.once import RESULTS
+from edgeray.profiler.cuts import CutMeasurements
 from edgeray.profiler.measure import TaskMeasurement
 from edgeray.results import Output, read_index
 from edgeray.telemetry.records import DeviceSample
@@ -37,7 +38,7 @@ SAMPLE_PERIOD_S = 1.0
 
 
 class StageHandle(Protocol):
-    """A stage process as the node sees it; calls block, and raise when the process is gone."""
+    """A stage process as the node sees it; calls block, and raise StageDied when the process is gone."""
 
     def prepare(self, order: StageOrder) -> int: ...
     def start(self) -> None: ...
@@ -47,7 +48,7 @@ class StageHandle(Protocol):
     def pace(self, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None: ...
     def counters(self) -> StageCounters: ...
     def sink_windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]: ...
-    def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement]: ...
+    def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement] | CutMeasurements: ...
     def kill(self) -> None: ...
 
 
@@ -55,12 +56,13 @@ class StageHandle(Protocol):
 class StageEnd:
     """How a stage ended: error None when it finished or was stopped; peer_lost when a flow's other end went away.
 
-    final: its last counts, None when its process was gone.
+    final: its last counts, None when its process was gone. died: its process was killed or crashed.
     """
 
     error: str | None
     peer_lost: bool
     final: StageCounters | None
+    died: bool = False
 
 
 class Reports(Protocol):
@@ -92,6 +94,7 @@ class NodeService:
         *,
         address: str,
         cpus: float,
+        memory_bytes: float | None = None,
         output_root: Path,
         network: NetworkManager,
         launch: Callable[[JobId, str | None], StageHandle],
@@ -100,6 +103,7 @@ class NodeService:
         self._device = device
         self._address = address
         self._cpus = cpus
+        self._memory_bytes = memory_bytes
         self._output_root = output_root
         self._network = network
         self._launch = launch
@@ -125,6 +129,7 @@ class NodeService:
             order,
             output_dir=str(self.output_dir(job)),
             self_paced=self._network.enforcement == "pacing",
+            cpus=self._cpus,
         )
         handle = self._launch(job, package)
         with self._lock:
@@ -135,7 +140,8 @@ class NodeService:
         except BaseException as error:
             self._forget(job)
             handle.kill()
-            raise StageError(self._told(error, kills)) from error
+            kind = StageDied if isinstance(error, StageDied) else StageError
+            raise kind(self._told(error, kills)) from error
 
     def start_stage(self, job: JobId) -> None:
         """Start a deployed stage; its end is reported when it comes."""
@@ -148,8 +154,7 @@ class NodeService:
         handle = self._stages.get(job)
         if handle is None:
             return StageEnd(error=None, peer_lost=False, final=None)
-        error: str | None = None
-        peer_lost = False
+        end = StageEnd(error=None, peer_lost=False, final=None)
         killer = threading.Timer(timeout_s, handle.kill)
         killer.daemon = True
         killer.start()
@@ -157,13 +162,13 @@ class NodeService:
             handle.stop()
             handle.wait()
         except Exception as raised:  # it broke before it was stopped
-            error, peer_lost = one_line(raised), _is_flow_error(raised)
+            end = _broken(raised, one_line(raised))
         finally:
             killer.cancel()
             final = _last_counters(handle)
             handle.kill()
             self._forget(job)
-        return StageEnd(error=error, peer_lost=peer_lost, final=final)
+        return replace(end, final=final)
 
     def pace_stage(self, job: JobId, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None:
         handle = self._stages.get(job)
@@ -178,7 +183,7 @@ class NodeService:
 
     def profile(
         self, job: Job, code: Mapping[TaskId, TaskCode], package: str | None
-    ) -> dict[TaskId, TaskMeasurement]:
+    ) -> dict[TaskId, TaskMeasurement] | CutMeasurements:
         """Measure a job on this device in a process of its own. Raises StageError."""
         name = JobId(f"{job.id}-profile")
         handle = self._launch(name, package)
@@ -191,6 +196,7 @@ class NodeService:
                     output_dir=str(self.output_dir(name)),
                     working_dir=None,
                     cpus=self._cpus,
+                    memory_bytes=self._memory_bytes,
                 )
             )
         except Exception as error:
@@ -259,19 +265,18 @@ class NodeService:
                 log.exception("no sample this second")
 
     def _watch(self, job: JobId, handle: StageHandle) -> None:
-        error: str | None = None
-        peer_lost = False
+        end = StageEnd(error=None, peer_lost=False, final=None)
         kills = memory_kills()
         try:
             handle.wait()
         except Exception as raised:
-            error, peer_lost = self._told(raised, kills), _is_flow_error(raised)
+            end = _broken(raised, self._told(raised, kills))
         if self._stages.get(job) is not handle:
             return  # it was stopped: whoever stopped it reports
         final = _last_counters(handle)
         handle.kill()
         self._forget(job)
-        self._reports.stage_ended(job, self._device, StageEnd(error=error, peer_lost=peer_lost, final=final))
+        self._reports.stage_ended(job, self._device, replace(end, final=final))
 
     def _stage_counters(self) -> Sequence[tuple[JobId, StageCounters]]:
         rows = []
@@ -293,6 +298,12 @@ class NodeService:
     def _forget(self, job: JobId) -> None:
         with self._lock:
             self._stages.pop(job, None)
+
+
+def _broken(error: BaseException, told: str) -> StageEnd:
+    return StageEnd(
+        error=told, peer_lost=_is_flow_error(error), final=None, died=isinstance(error, StageDied)
+    )
 
 
 def _is_flow_error(error: BaseException) -> bool:

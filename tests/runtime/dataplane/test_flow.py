@@ -153,9 +153,8 @@ def test_a_wrong_key_is_refused_and_the_right_one_still_let_in(flows: Flows) -> 
     )
     receiver = flows.receiver(security=keys.for_receiver())
     refused = flows.sender(receiver.port, security=stranger)
-    refused.send(0, "stolen", created_s=0.0)
     with pytest.raises(FlowError, match="refused us"):
-        refused.finish(1)
+        send_all(refused, ["stolen"])
     assert receiver.refused >= 1
     assert receiver.receive(0) is None
     sender = flows.sender(receiver.port, security=keys.for_sender())
@@ -168,7 +167,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_still_let_in(flows: Flows) -> 
 def test_a_sender_without_the_servers_key_gets_nowhere(flows: Flows, keys: FlowSecurity | None) -> None:
     receiver = flows.receiver(security=new_flow_security())
     sender = flows.sender(receiver.port, security=keys, connect_timeout_s=0.5)
-    with pytest.raises(FlowError, match="no connection within"):
+    with pytest.raises(FlowError, match="no connection"):
         send_all(sender, list(range(10)))
     assert receiver.receive(0) is None
 
@@ -276,7 +275,7 @@ FOREIGN: dict[str, tuple[list[list[bytes]], str]] = {
     "text": ([[b"GET / HTTP/1.1 and so on, longer than a header"]], "none of a flow's"),
     "no greeting": ([[_item(0)]], "before the greeting"),
     "another version": ([[message(HELLO, number=99, first=4, second=1 << 24)]], "version 99"),
-    "second greeting": ([[HELLO_MESSAGE], [HELLO_MESSAGE]], "not expected"),
+    "second greeting": ([[HELLO_MESSAGE], [HELLO_MESSAGE]], "began anew"),
     "gap": ([[HELLO_MESSAGE], [_item(0)], [_item(2)]], "item 2 came, expected item 1"),
     "again": ([[HELLO_MESSAGE], [_item(0)], [_item(0)]], "item 0 came, expected item 1"),
     "early end": ([[HELLO_MESSAGE], [_item(0)], [message(END, number=0)]], "ended after 0 items, but 1 came"),
