@@ -10,21 +10,18 @@ from typing import Protocol
 
 from edgeray.errors import EdgeRayError, one_line
 from edgeray.node.code import AppPackage, TaskCode
-from edgeray.profiler.measure import TaskMeasurement
-from edgeray.profiler.store import ProfileStore
+from edgeray.profiler.store import Measurements, ProfileStore
 from policies.model import Device, DeviceId, Job, TaskId
 
 log = logging.getLogger(__name__)
 
-ByType = dict[str, dict[TaskId, TaskMeasurement]]
+ByType = dict[str, Measurements]
 
 
 class ProfilingNode(Protocol):
     """What profiling needs of a node."""
 
-    def profile(
-        self, job: Job, code: Mapping[TaskId, TaskCode], package: str | None
-    ) -> dict[TaskId, TaskMeasurement]: ...
+    def profile(self, job: Job, code: Mapping[TaskId, TaskCode], package: str | None) -> Measurements: ...
 
 
 class FleetProfiler:
@@ -44,7 +41,8 @@ class FleetProfiler:
     ) -> ByType:
         """Measurements by device type. Types side by side: each device has its own CPU limit.
 
-        again: do not take what was measured before.
+        again: do not take what was measured before. Of a job that trains a model, only the types of the devices
+        that take part are measured, and on these.
 
         A type on which the app cannot run (too little memory, say) is left out and logged.
         Raises EdgeRayError when no type gave any.
@@ -52,7 +50,7 @@ class FleetProfiler:
         with self._lock:
             found: ByType = {}
             missing: list[Device] = []
-            for device in one_a_type(nodes, busy):
+            for device in one_a_type(_taking_part(package.job, nodes), busy):
                 known = None if again else self._store.get(package.fingerprint, device)
                 if known is None:
                     missing.append(device)
@@ -88,6 +86,14 @@ class FleetProfiler:
             except Exception as error:
                 refused.append(f"{device.type} (on {device.id}): {one_line(error)}")
         return refused
+
+
+def _taking_part(job: Job, devices: Collection[Device]) -> Collection[Device]:
+    """The devices that may run some of the job: of a loop, whose tasks have devices of their own, these."""
+    if job.mode != "loop":
+        return devices
+    pinned = {task.device for task in job.tasks}
+    return [device for device in devices if device.id in pinned]
 
 
 def one_a_type(devices: Collection[Device], busy: Collection[DeviceId]) -> list[Device]:

@@ -122,12 +122,12 @@ def _one_item(
     for task in job.tasks:
         inputs = [values[flow.producer] for flow in job.inputs(task.id)]
         memory_before = process.memory_info().rss
-        peaks = job.mode == "once" and _reset_peak_memory()
+        peaks = job.mode == "once" and reset_peak_memory()
         wall, cpu = time.perf_counter(), time.process_time()
         values[task.id] = _call(task.id, tasks, sources, inputs)
         wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
         row = rows[task.id]
-        memory_after = _peak_memory_bytes() if peaks else process.memory_info().rss
+        memory_after = peak_memory_bytes() if peaks else process.memory_info().rss
         row.growth_bytes = max(row.growth_bytes, memory_after - memory_before)
         if keep:
             row.wall_s.append(wall_s)
@@ -157,7 +157,7 @@ def _call(
         ) from error
 
 
-def _reset_peak_memory() -> bool:
+def reset_peak_memory() -> bool:
     """Let the kernel measure this process's peak memory anew; False where it does not."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -166,7 +166,7 @@ def _reset_peak_memory() -> bool:
     return True
 
 
-def _peak_memory_bytes() -> int:
+def peak_memory_bytes() -> int:
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) * 1024
 

@@ -8,11 +8,16 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from edgeray.errors import EdgeRayError
+from edgeray.profiler.cuts import CutMeasurements, merge_cuts
 from edgeray.profiler.measure import TaskMeasurement
 from policies.model import Device, Profile, TaskId
 
-Measurements = Mapping[TaskId, TaskMeasurement]
+TaskMeasurements = Mapping[TaskId, TaskMeasurement]
+Measurements = TaskMeasurements | CutMeasurements
+"""Of one device type: by task, or of a job that trains a model, by cut."""
 
 
 class ProfileStore:
@@ -21,20 +26,26 @@ class ProfileStore:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or cache_folder() / "profiles"
 
-    def get(self, fingerprint: str, device: Device) -> dict[TaskId, TaskMeasurement] | None:
-        """What was measured before, or None. A damaged file counts as none."""
+    def get(self, fingerprint: str, device: Device) -> Measurements | None:
+        """What was measured before, or None. A damaged file, or one of another version, counts as none."""
         try:
-            rows = json.loads(self._path(fingerprint, device).read_text())
-            return {TaskId(row["task"]): TaskMeasurement(**row) for row in rows}
+            found = json.loads(self._path(fingerprint, device).read_text())
+            if isinstance(found, dict):
+                return CutMeasurements.of(found)
+            return {TaskId(row["task"]): TaskMeasurement(**row) for row in found}
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def put(self, fingerprint: str, device: Device, measurements: Measurements) -> None:
         """Written whole or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        rows = [asdict(measurement) for measurement in measurements.values()]
+        found: Any = (
+            measurements.as_json()
+            if isinstance(measurements, CutMeasurements)
+            else [asdict(row) for row in measurements.values()]
+        )
         with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False, suffix=".part") as file:
-            json.dump(rows, file)
+            json.dump(found, file)
         Path(file.name).replace(self._path(fingerprint, device))
 
     def _path(self, fingerprint: str, device: Device) -> Path:
@@ -48,8 +59,22 @@ def cache_folder() -> Path:
 def merge(by_type: Mapping[str, Measurements]) -> Profile:
     """One Profile of the measurements on each device type.
 
-    Bytes and memory do not depend on the device; where types differ the largest stands.
+    Bytes and memory do not depend on the device; where types differ the largest stands. Raises EdgeRayError where
+    types do not agree on what was measured.
     """
+    cuts = {kind: found for kind, found in by_type.items() if isinstance(found, CutMeasurements)}
+    rows_of = {kind: found for kind, found in by_type.items() if not isinstance(found, CutMeasurements)}
+    if cuts and rows_of:
+        raise EdgeRayError(
+            f"on type {min(cuts)} a model's cuts were measured, and on type {min(rows_of)} tasks\n"
+            "  remedy:   measure again: edgeray profile --again"
+        )
+    if cuts:
+        return Profile(seconds={}, output_bytes={}, peak_memory_bytes={}, cuts=merge_cuts(cuts))
+    return _merge_tasks(rows_of)
+
+
+def _merge_tasks(by_type: Mapping[str, TaskMeasurements]) -> Profile:
     seconds = {(task, kind): m.seconds_mean for kind, rows in by_type.items() for task, m in rows.items()}
     tasks = sorted({task for rows in by_type.values() for task in rows})
     return Profile(

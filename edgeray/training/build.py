@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+import torch.export._trace  # torch imports it at the first export: here a stage does before its CPU limit holds
 from torch import Tensor, nn
 
 from edgeray.errors import BadInputError, CannotCutError, EdgeRayError, one_line
@@ -133,6 +134,20 @@ class Cutter:
 def cutter(model: nn.Module, example: Tensor) -> Cutter:
     """Cuts a model that build_model or light_model made, at the same indices."""
     return Cutter(model, example)
+
+
+def fill(state: Mapping[str, Tensor]) -> None:
+    """Give a light model's tensors values to compute with, about as weights are drawn (He et al. 2015)."""
+    with torch.no_grad():
+        for name, value in state.items():
+            if not value.is_floating_point():
+                value.zero_()
+            elif value.dim() > 1:
+                value.normal_(0, (2 / value[0].numel()) ** 0.5)
+            elif isinstance(value, nn.Parameter) and not name.endswith("weight"):
+                value.zero_()
+            else:
+                value.fill_(1)
 
 
 def compute_on(cpus: float) -> None:
