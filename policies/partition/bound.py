@@ -26,21 +26,46 @@ def round_bound(instance: SplitInstance) -> float | None:
     """
     if instance.A_s.size > MOST_CHOICES:
         return None
+    own, shared = _demands(instance)
+    return _solved(own, shared, instance.usable & ~_dominated([*own, *shared], instance.usable))
+
+
+def undominated(instance: SplitInstance) -> Bools:
+    """Usable cuts of each device that no other equals or betters in all that `round_bound` counts."""
+    own, shared = _demands(instance)
+    return instance.usable & ~_dominated([*own, *shared], instance.usable)
+
+
+def _demands(instance: SplitInstance) -> tuple[list[Floats], list[Floats]]:
+    """Seconds that a cut takes of its device and its way, and of what all share."""
     usable, parts = instance.usable, instance.parts
-    bits = np.where(usable, instance.C_bits if parts is None else parts.up_bits + parts.down_bits, 0.0)
-    caps_bps = np.minimum(instance.rate_caps_bps, instance.total_bps)
-    own = [np.where(usable, instance.A_s if parts is None else parts.device_s, 0.0)]
-    if (caps_bps < instance.total_bps).any():
-        own.append(bits / np.where(caps_bps > 0, caps_bps, 1.0)[:, None])
     if parts is None:
-        shared = [bits / instance.total_bps]
-    elif parts.full_duplex:
-        shared = [way / instance.total_bps for way in (parts.up_bits, parts.down_bits)]
+        own, ways = [instance.A_s], [instance.C_bits]
     else:
-        shared = [bits / instance.total_bps]
-    if parts is not None:
-        shared.append(parts.server_s / parts.servers)
-    return _solved(own, shared, usable & ~_dominated([*own, *shared], usable))
+        own, both = [parts.device_s], [parts.up_bits, parts.down_bits]
+        ways = both if parts.full_duplex else [both[0] + both[1]]
+    own, ways = ([np.where(usable, value, 0.0) for value in values] for values in (own, ways))
+    widths_bps, links = _links(instance)
+    shared = [] if parts is None else [np.where(usable, parts.server_s / parts.servers, 0.0)]
+    for way in ways:
+        if (widths_bps < instance.total_bps).any():
+            own.append(way / np.where(widths_bps > 0, widths_bps, 1.0)[:, None])
+        shared += [way * crossing[:, None] / capacity_bps for crossing, capacity_bps in links]
+    return own, shared
+
+
+def _links(instance: SplitInstance) -> tuple[Floats, list[tuple[Bools, float]]]:
+    """The most that each device can have, and the links that several share: which devices, and the capacity."""
+    count = len(instance.devices)
+    if instance.steps is None:
+        widths_bps = np.minimum(instance.rate_caps_bps, instance.total_bps)
+        return widths_bps, [(np.ones(count, dtype=bool), instance.total_bps)]
+    links = [
+        (np.isin(np.arange(count), devices), capacity_bps)
+        for devices, capacity_bps in instance.steps.binding()
+        if len(devices) > 1
+    ]
+    return instance.steps.widths_bps(), links
 
 
 def _dominated(values: list[Floats], usable: Bools) -> Bools:

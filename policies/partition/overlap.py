@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from policies.partition.equalise import fastest_split
-from policies.partition.instance import Floats, Ints, SplitInstance, in_bps, whole_units
+from policies.partition.instance import Floats, Ints, Parts, SplitInstance, in_bps, whole_units
 
 _BISECTIONS = 60
 _BALANCINGS = 30
@@ -36,23 +37,21 @@ class RoundModel:
     def of(instance: SplitInstance) -> RoundModel:
         """Without parts, A is the chain, with the bits at the device's own limit after it, and the network the only load.
 
-        With micro-batches only the longest of a chain's three parts is waited for in full.
+        With micro-batches only the longest of a chain's parts is waited for in full (but for weights, where steps tell
+        them apart).
         """
         usable, parts = instance.usable, instance.parts
-        limits_bps = np.where(instance.limits_bps() > 0, instance.limits_bps(), 1.0)[:, None]
-        bits = np.where(usable, instance.C_bits if parts is None else parts.up_bits + parts.down_bits, 0.0)
-        sent_s = bits / limits_bps
         if parts is None:
-            chain_s = np.where(usable, instance.A_s + sent_s, np.inf)
+            bits = np.where(usable, instance.C_bits, 0.0)
+            chain_s = np.where(usable, instance.A_s + bits / _most_bps(instance)[:, None], np.inf)
             return RoundModel(chain_s=chain_s, loads_s=(bits / instance.total_bps)[None])
-        longest_s = np.maximum(np.maximum(parts.device_s, parts.server_s), sent_s)
-        rest_s = parts.device_s + parts.server_s + sent_s - longest_s
-        ways = [bits]
-        if parts.full_duplex:
-            ways = [np.where(usable, way, 0.0) for way in (parts.up_bits, parts.down_bits)]
+        up_bits, down_bits = (np.where(usable, way, 0.0) for way in (parts.up_bits, parts.down_bits))
+        ways = [up_bits, down_bits] if parts.full_duplex else [up_bits + down_bits]
+        loads = [parts.server_s / parts.servers]
+        for crossing, capacity_bps in _links(instance):
+            loads += [way * crossing[:, None] / capacity_bps for way in ways]
         return RoundModel(
-            chain_s=np.where(usable, longest_s + rest_s / parts.micro_batches, np.inf),
-            loads_s=np.stack([parts.server_s / parts.servers, *(way / instance.total_bps for way in ways)]),
+            chain_s=np.where(usable, _chain_s(instance, parts, ways), np.inf), loads_s=np.stack(loads)
         )
 
     def round_s(self, cuts: Ints) -> float:
@@ -60,6 +59,39 @@ class RoundModel:
         return max(
             float(self.chain_s[rows, cuts].max()), float(self.loads_s[:, rows, cuts].sum(axis=1).max())
         )
+
+
+def _most_bps(instance: SplitInstance) -> Floats:
+    """What each device gets while all others are silent; 1 where it can have nothing."""
+    limits_bps = instance.limits_bps() if instance.steps is None else instance.steps.widths_bps()
+    return np.where(limits_bps > 0, limits_bps, 1.0)
+
+
+def _links(instance: SplitInstance) -> list[tuple[Floats, float]]:
+    """What several devices share: who crosses it, and its capacity."""
+    count = len(instance.devices)
+    if instance.steps is None:
+        return [(np.ones(count), instance.total_bps)]
+    links = [link for link in instance.steps.binding() if len(link[0]) > 1]
+    return [
+        (np.isin(np.arange(count), devices).astype(np.float64), capacity_bps)
+        for devices, capacity_bps in links
+    ]
+
+
+def _chain_s(instance: SplitInstance, parts: Parts, ways: Sequence[Floats]) -> Floats:
+    most_bps, steps = _most_bps(instance)[:, None], instance.steps
+    once_s: Floats | float = 0.0
+    stages = [parts.device_s, parts.server_s, *(way / most_bps for way in ways)]
+    if steps is not None:
+        weights_s = steps.weights_bits / most_bps
+        once_s = 2 * (steps.weights_s + steps.server_weights_s + weights_s)
+        stages = [stages[0] - 2 * steps.weights_s, stages[1] - 2 * steps.server_weights_s]
+        stages += [np.maximum(way / most_bps - weights_s, 0.0) for way in ways]
+    longest_s = np.maximum.reduce(stages)
+    rest_s = sum(stages) - longest_s
+    chain_s: Floats = once_s + longest_s + rest_s / parts.micro_batches
+    return chain_s
 
 
 def overlapped(instance: SplitInstance) -> tuple[Ints, Floats, float]:
@@ -79,7 +111,7 @@ def overlapped(instance: SplitInstance) -> tuple[Ints, Floats, float]:
     first, _ = fastest_split(instance)
     found = [_improved(model, _balanced(model, first)), _improved(model, first), first]
     cuts = min((each for each in found if _can_send(instance, each)), key=model.round_s)
-    return cuts, _guarantees(instance, cuts), model.round_s(cuts)
+    return cuts, guarantees(instance, cuts), model.round_s(cuts)
 
 
 def _balanced(model: RoundModel, cuts: Ints) -> Ints:
@@ -170,7 +202,7 @@ def _can_send(instance: SplitInstance, cuts: Ints) -> bool:
     return bool(sending <= whole_units(instance.total_bps, instance.rate_unit_bps))
 
 
-def _guarantees(instance: SplitInstance, cuts: Ints) -> Floats:
+def guarantees(instance: SplitInstance, cuts: Ints) -> Floats:
     """Rates in proportion to the bits of the cuts, at most the caps; what a cap leaves goes to the others.
 
     In whole units: one for each that sends, the rest in proportion, rounded down.

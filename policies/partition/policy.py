@@ -11,6 +11,7 @@ from policies.partition.equalise import fastest_rates, fastest_split
 from policies.partition.instance import Floats, Ints, NoSplit, SplitInstance, SplitPlan
 from policies.partition.overlap import overlapped
 from policies.partition.refusal import refusal
+from policies.partition.tried import fastest_tried
 
 SplitPolicy = Callable[[SplitInstance], SplitPlan | NoSplit]
 
@@ -58,18 +59,26 @@ def edgesplit_alternating(instance: SplitInstance) -> SplitPlan | NoSplit:
 
 
 def edgesplit_overlap(instance: SplitInstance) -> SplitPlan | NoSplit:
-    """Cuts for a shared server and links that carry one device's data while others compute. See `overlapped`."""
+    """Cuts for a shared server and links that carry one device's data while others compute.
+
+    See `fastest_tried`, and `overlapped` where only sums of a round are known.
+    """
     refused = refusal(instance, "edgesplit-overlap")
     if refused is not None:
         return refused
-    cuts, rates_bps, round_s = overlapped(instance)
+    if instance.steps is not None:
+        best = fastest_tried(instance)
+        cuts, rates_bps, round_s, micro_batches = best.cuts, best.rates_bps, best.round_s, best.micro_batches
+    else:
+        cuts, rates_bps, round_s = overlapped(instance)
+        micro_batches = 1 if instance.parts is None else instance.parts.micro_batches
     return SplitPlan(
         policy="edgesplit-overlap",
         cuts=tuple(cuts.tolist()),
         rates_bps=tuple(rates_bps.tolist()),
         round_s=round_s,
         work_conserving=True,
-        micro_batches=1 if instance.parts is None else instance.parts.micro_batches,
+        micro_batches=micro_batches,
     )
 
 

@@ -62,5 +62,18 @@ class Steps:
             crossing[list(links), device] = True
         return crossing
 
+    def binding(self) -> list[tuple[tuple[int, ...], float]]:
+        """(devices, capacity) of the links that can bind: no other has no more capacity for all of these devices."""
+        crossing = self.crossing()
+        found = [
+            (tuple(np.flatnonzero(row).tolist()), bps)
+            for row, bps in zip(crossing, self.links_bps.tolist(), strict=True)
+        ]
+        kept: list[tuple[tuple[int, ...], float]] = []
+        for devices, bps in sorted(found, key=lambda each: (each[1], -len(each[0]), each[0])):
+            if devices and not any(set(devices) <= set(others) for others, _ in kept):
+                kept.append((devices, bps))
+        return kept
+
     def _times(self, per_batch: Floats) -> Floats:
         return self.batches[:, None] * per_batch
