@@ -10,15 +10,18 @@ Ray job (`ray job submit`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeray.client import LEASE_S, Client, results_folder
 from edgeray.errors import BadInputError, EdgeRayError
+from edgeray.loading import read_job_files
 from edgeray.planning import chosen_policy
 from edgeray.results import read_values
-from edgeray.spec import App, load_app
+from edgeray.spec import App
+from edgeray.telemetry.rounds import RoundsReader
 from policies.model import Mode
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ class JobHandle:
         return self._client.watch(self.id, seen=lambda view: None)
 
     def results(self, folder: str | Path | None = None) -> dict[str, Any]:
-        """Wait for a one-shot job; what its sinks returned, by task.
+        """Wait for a one-shot job, or for training; what a job's sinks returned, by task.
 
         Arrays, text, bytes and what JSON holds come as such (tuples as lists), files as Paths in folder, by
         default results/JOB. What fits none of these was pickled, and is unpickled here: it is your own code's.
@@ -52,7 +55,17 @@ class JobHandle:
         if view.phase != "done":
             raise EdgeRayError(f"{self.id} has no results: it is {view.phase}: {view.detail}")
         kept = results_folder(self.id) if folder is None else Path(folder)
-        return read_values(kept, self._client.fetch(self.id, kept))
+        outputs = self._client.fetch(self.id, kept)
+        if view.mode == "loop":
+            return {str(output.part): kept / output.file for output in outputs}
+        return read_values(kept, outputs)
+
+    def rounds(self) -> list[Mapping[str, Any]]:
+        """The rounds of split training so far, each as `training.records.RoundRecord` tells it; [] for other jobs.
+
+        Raises ClusterError when the device that trains is gone.
+        """
+        return list(RoundsReader(self._client.call).read(self.status()))
 
     def stop(self) -> None:
         """End the job."""
@@ -70,27 +83,35 @@ def submit(
     policy: str | None = None,
     name: str | None = None,
     mode: Mode = "stream",
+    resume: str | None = None,
     detach: bool = False,
 ) -> JobHandle:
     """Submit an app folder, a job file, or a DAG made with Ray's .bind().
 
-    policy: joint for streams and portfolio for one-shot jobs unless you say otherwise.
+    policy: joint for streams, portfolio for one-shot jobs and edgesplit-overlap for split training unless you say
+    otherwise. resume: split training goes on after this job's last checkpoint.
     name, mode: of the job, for DAGs ("once": each task runs once); files tell theirs. detach: the job outlives this
     program; otherwise it ends 30 s after the last status() or wait().
     Raises SpecError or BadInputError for what is wrong with the input, and ClusterError when there is no cluster
     to submit to.
     """
+    lease_s = None if detach else LEASE_S
+    if isinstance(job, str | Path):
+        files = read_job_files([Path(job)], resume=resume)
+        chosen = chosen_policy(policy, files.mode)
+        client, [app] = files.opened()
+        return JobHandle(client.submit(app, chosen, lease_s=lease_s), client)
+    if resume is not None:
+        raise BadInputError(f"resume={resume!r}: only a job file of kind: split-training keeps checkpoints")
     app = _app(job, name, mode)
     chosen = chosen_policy(policy, app.job.mode)
     client = Client(app.folder)
-    return JobHandle(client.submit(app, chosen, lease_s=None if detach else LEASE_S), client)
+    return JobHandle(client.submit(app, chosen, lease_s=lease_s), client)
 
 
 def _app(job: Any, name: str | None, mode: Mode) -> App:
     if isinstance(job, App):
         return job
-    if isinstance(job, str | Path):
-        return load_app(Path(job))
     if hasattr(job, "get_args") or type(job).__module__.startswith("ray.dag"):
         from edgeray.spec.ray_dag import app_from_ray_dag
 

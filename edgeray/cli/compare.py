@@ -13,10 +13,17 @@ from edgeray.cli.cluster import bring_up
 from edgeray.cli.console import print_json, say, stdout
 from edgeray.cli.enter import INSIDE, be_on_head
 from edgeray.errors import BadInputError
+from edgeray.loading import read_job_files
 from edgeray.telemetry.records import Comparison, OnceComparison
 from edgeray.telemetry.records import as_json as to_json
+from edgeray.telemetry.training_records import TrainingComparison
+from policies.model import Mode
 
-POLICIES = {"stream": "lr,br,tp,otfs,otfa,joint", "once": "heft,cpop,peft,portfolio"}
+POLICIES: dict[Mode, str] = {
+    "stream": "lr,br,tp,otfs,otfa,joint",
+    "once": "heft,cpop,peft,portfolio",
+    "loop": "vanilla-fl,adaptive-fl,edgesplit-fix,edgesplit,edgesplit-overlap",
+}
 """Compared by default, by the jobs' mode."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
@@ -35,47 +42,68 @@ def compare(
         str | None,
         typer.Option(
             help="Which, by name, separated by commas. Default: "
-            f"{POLICIES['stream']} for streams, {POLICIES['once']} for one-shot jobs."
+            f"{POLICIES['stream']} for streams, {POLICIES['once']} for one-shot jobs, "
+            f"{POLICIES['loop']} for split training."
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help="How long to measure under each policy; one-shot jobs run to their end.")
+        float,
+        typer.Option(help="Streams: how long to measure under each policy; other jobs run to their end."),
     ] = 30.0,
-    interval: Annotated[float, typer.Option(help="Seconds between the arrivals of several jobs.")] = 2.0,
+    interval: Annotated[float, typer.Option(help="Streams: seconds between the arrivals of several.")] = 2.0,
     sources: Annotated[
         str | None,
         typer.Option(
             help="Devices, separated by commas: each job arrives once for each, with its sources there."
         ),
     ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Split training: so many rounds, whatever the jobs say.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/compare"),
     as_json: Json = False,
 ) -> None:
     """Run the same jobs under several policies and report what was planned and what was measured.
 
-    Of one-shot jobs (mode: once) the makespan is measured, one job at a time.
+    Of one-shot jobs (mode: once) the makespan is measured, one job at a time. Of split training (kind:
+    split-training) each round of each job, one job at a time; Ctrl-C keeps what was measured so far.
     """
     from edgeray.cli import comparing
-    from edgeray.planning import chosen_policy, mode_of_all
-    from edgeray.spec import check_runnable, load_app
+    from edgeray.planning import chosen_policy
 
     if seconds <= 0 or interval < 0:
         raise BadInputError("--seconds must be above 0 and --interval not below 0")
-    loaded = [load_app(path) for path in apps]
-    for app in loaded:
-        check_runnable(app)
-    if len({app.folder for app in loaded}) > 1:
-        raise BadInputError(
-            "the job files of one comparison must lie in one folder: it travels with the jobs"
-        )
-    mode = mode_of_all(loaded)
-    chosen = [chosen_policy(name, mode) for name in distinct_names(policies or POLICIES[mode])]
+    files = read_job_files(apps)
+    _check_options(files.mode, sources, rounds)
+    chosen = [chosen_policy(name, files.mode) for name in distinct_names(policies or POLICIES[files.mode])]
     be_on_head()
+    _, loaded = files.opened()
+    if files.mode == "loop":
+        from edgeray.cli.comparing_training import compare_training, with_rounds
+
+        jobs = loaded if rounds is None else [with_rounds(app, rounds) for app in loaded]
+        trained = compare_training(jobs, chosen)
+        _report_training(trained, out, as_json)
+        if len(trained.runs) < len(chosen):
+            raise typer.Exit(130)
+        return
     arrivals = comparing.arrivals(loaded, sources.split(",") if sources else None)
-    if mode == "once":
+    if files.mode == "once":
         _report_once(comparing.compare_once(arrivals, chosen), out, as_json)
     else:
         _report(comparing.compare(arrivals, chosen, seconds=seconds, interval_s=interval), out, as_json)
+
+
+def _check_options(mode: Mode, sources: str | None, rounds: int | None) -> None:
+    if rounds is not None and mode != "loop":
+        raise BadInputError(f"--rounds {rounds}: only split training (kind: split-training) goes in rounds")
+    if rounds is not None and rounds < 1:
+        raise BadInputError(f"--rounds {rounds}: expected 1 or more")
+    if sources is not None and mode == "loop":
+        raise BadInputError(
+            f"--sources {sources}: split training has no sources\n"
+            "  remedy:   name `clients` and the `server` in the job file"
+        )
 
 
 def distinct_names(policies: str) -> list[str]:
@@ -107,6 +135,21 @@ def _report_once(comparison: OnceComparison, out: Path, as_json: bool) -> None:
         print_json(to_json(comparison))
     else:
         stdout.print(render_once_table(comparison))
+    say(f"report: {path}")
+
+
+def _report_training(comparison: TrainingComparison, out: Path, as_json: bool) -> None:
+    from edgeray.web.numbers import finite
+    from edgeray.web.training import write_training_report
+    from edgeray.web.training_summary import failure_lines, render_training_table
+
+    path = write_training_report(comparison, out)
+    if as_json:
+        print_json(finite(to_json(comparison)))
+    else:
+        stdout.print(render_training_table(comparison))
+        for line in failure_lines(comparison):
+            stdout.print(line, markup=False, highlight=False)
     say(f"report: {path}")
 
 

@@ -44,8 +44,8 @@ def compare(apps: Sequence[App], policies: Sequence[str], *, seconds: float, int
     """Measure every policy on the same arrivals of streams."""
     client = Client(apps[0].folder)
     network: Network = client.call("network")
-    workloads = _workloads(client, apps)
-    bound = throughput_bound(network, workloads) / len(workloads)
+    numbered = workloads(client, apps)
+    bound = throughput_bound(network, numbered) / len(numbered)
     started = datetime.datetime.now(datetime.timezone.utc)
     runs = [
         _run_policy(client, apps, name, network, seconds=seconds, interval_s=interval_s, bound=bound)
@@ -53,12 +53,12 @@ def compare(apps: Sequence[App], policies: Sequence[str], *, seconds: float, int
     ]
     return Comparison(
         app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
-        cluster=_cluster_name(),
-        network=_network_json(network),
+        cluster=cluster_name(),
+        network=network_json(network),
         seconds=seconds,
         started_at=started.isoformat(timespec="seconds"),
         edgeray=__version__,
-        emulation=_emulation(),
+        emulation=emulation(),
         runs=tuple(runs),
         notes=(
             f"{len(apps)} job(s), {interval_s:g} s apart; measured for {seconds:g} s once every job had delivered "
@@ -71,7 +71,7 @@ def compare_once(apps: Sequence[App], policies: Sequence[str]) -> OnceComparison
     """Run every one-shot job under every policy, one at a time, each to its end."""
     client = Client(apps[0].folder)
     network: Network = client.call("network")
-    _workloads(client, apps)  # what must be profiled is, before the first one runs
+    workloads(client, apps)  # what must be profiled is, before the first one runs
     started = datetime.datetime.now(datetime.timezone.utc)
     runs = []
     for policy in policies:
@@ -79,11 +79,11 @@ def compare_once(apps: Sequence[App], policies: Sequence[str]) -> OnceComparison
         runs.append(once_policy_run(policy, jobs, planning_s=client.call("planning_s")))
     return OnceComparison(
         app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
-        cluster=_cluster_name(),
-        network=_network_json(network),
+        cluster=cluster_name(),
+        network=network_json(network),
         started_at=started.isoformat(timespec="seconds"),
         edgeray=__version__,
-        emulation=_emulation(),
+        emulation=emulation(),
         runs=tuple(runs),
         notes=("Each job ran once under each policy, alone on the cluster.",),
     )
@@ -97,21 +97,21 @@ def _run_once(client: Client, app: App, policy: str) -> OnceRun:
             view = client.watch(job, seen=lambda v: status.update(f"{policy}: {progress_line(v)}"))
         finally:
             if view is None:
-                _stop_all(client, [job])
+                stop_all(client, [job])
     say(f"{policy}: {end_line(view)}")
     return once_run(view)
 
 
-def _workloads(client: Client, apps: Sequence[App]) -> list[Workload]:
+def workloads(client: Client, apps: Sequence[App]) -> list[Workload]:
     """Jobs with their numbers; profiles come from the store, or are made now."""
-    workloads = []
+    found = []
     for number, app in enumerate(apps):
         profile = None
         if app.needs_profile:
             with stderr.status(f"profile of {app.job.id}"):
                 profile = merge(client.call("profile", client.package(app), timeout_s=1800.0))
-        workloads.append(Workload(job=replace(app.job, id=JobId(f"{app.job.id}-{number}")), profile=profile))
-    return workloads
+        found.append(Workload(job=replace(app.job, id=JobId(f"{app.job.id}-{number}")), profile=profile))
+    return found
 
 
 def _run_policy(
@@ -141,7 +141,7 @@ def _run_policy(
                 client, jobs, policy, network, seconds, bound, lambda s: bar.update(shown, completed=s)
             )
         finally:
-            _stop_all(client, jobs)
+            stop_all(client, jobs)
     say(
         f"{policy}: mean {run.mean_per_s:.3f}/s (planned {run.planned_mean_per_s:.3f}), "
         f"geometric mean {run.geometric_mean_per_s:.3f}, minimum {run.minimum_per_s:.3f}"
@@ -211,7 +211,7 @@ def _measure(
     )
 
 
-def _stop_all(client: Client, jobs: Sequence[str]) -> None:
+def stop_all(client: Client, jobs: Sequence[str]) -> None:
     for job in jobs:
         client.call("stop", job, "its comparison is done")
     deadline_s = time.monotonic() + RELEASE_TIMEOUT_S
@@ -221,7 +221,7 @@ def _stop_all(client: Client, jobs: Sequence[str]) -> None:
         time.sleep(0.2)
 
 
-def _network_json(network: Network) -> Mapping[str, Any]:
+def network_json(network: Network) -> Mapping[str, Any]:
     import os
 
     return {
@@ -237,13 +237,13 @@ def _network_json(network: Network) -> Mapping[str, Any]:
     }
 
 
-def _cluster_name() -> str:
+def cluster_name() -> str:
     import os
 
     return os.environ.get("EDGERAY_CLUSTER", "cluster")
 
 
-def _emulation() -> str:
+def emulation() -> str:
     """How the devices were made, so that nobody takes an emulation for hardware."""
     from edgeray.testbed import current
 

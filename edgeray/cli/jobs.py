@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from edgeray.cli.console import bytes_text, print_json, say, seconds_text, stderr, stdout
 from edgeray.cli.enter import be_on_head
+from edgeray.cli.training import TrainingWatch, cuts_json, cuts_table, planned, remedy, summary_lines
 from edgeray.errors import BadInputError, EdgeRayError
+from edgeray.loading import read_job_files
+from edgeray.telemetry.rounds import write_rounds
 
 if TYPE_CHECKING:
     from edgeray.results import Output
@@ -28,7 +32,9 @@ PolicyName = Annotated[
         "--policy",
         "-p",
         help="Streams: lr, br, tp, otfs, otfa, joint, joint-floor. One-shot jobs: heft, cpop, peft, portfolio. "
-        "Either: module:Class. Without one: joint for streams, portfolio for one-shot jobs.",
+        "Split training: vanilla-fl, adaptive-fl, edgesplit-fix, edgesplit-alternating, edgesplit, "
+        "edgesplit-overlap. Any: module:Class. Without one: joint for streams, portfolio for one-shot jobs, "
+        "edgesplit-overlap for split training.",
     ),
 ]
 
@@ -46,24 +52,32 @@ def profile(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure each task of an application on each type of device; instant when it was measured before."""
-    from edgeray.spec import check_runnable, load_app
+    """Measure each task of an application on each type of device; instant when it was measured before.
 
-    loaded = load_app(app)
-    check_runnable(loaded)
+    Of split training each place where the model can be cut is measured: the layers before it and the rest.
+    """
+    files = read_job_files([app])
     be_on_head()
-    from edgeray.client import Client
-
-    client = Client(loaded.folder)
+    client, [loaded] = files.opened()
     with stderr.status("profiling on one device of each type", spinner="dots"):
         began = time.monotonic()
         by_type = client.call("profile", client.package(loaded), again=again, timeout_s=1800.0)
     say(f"profile of {loaded.job.id}: {time.monotonic() - began:.1f} s")
-    if as_json:
+    if files.mode == "loop":
+        _print_cuts(loaded.job.id, by_type, as_json)
+    elif as_json:
         rows = {kind: {t: asdict(m) for t, m in found.items()} for kind, found in by_type.items()}
         print_json({"app": loaded.job.id, "types": rows})
     else:
         stdout.print(profile_table(loaded.job.id, [t.id for t in loaded.job.tasks], by_type))
+
+
+def _print_cuts(app: str, by_type: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json({"app": app, "types": cuts_json(by_type)})
+        return
+    for kind, found in sorted(by_type.items()):
+        stdout.print(cuts_table(app, kind, found))
 
 
 def profile_table(app: str, tasks: list[Any], by_type: dict[str, Any]) -> Table:
@@ -99,27 +113,33 @@ def submit(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for what a one-shot job's sinks return; results/JOB unless you say."),
+        typer.Option(
+            help="Folder for what a one-shot job's sinks return, or for a trained model and its rounds; "
+            "results/JOB unless you say."
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JOB", help="Split training: go on after this job's last checkpoint, bit for bit."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an application: profile it if needed, place it, enforce it, follow it to its end.
 
-    What the sinks of a one-shot job return is fetched when it is done.
+    What the sinks of a one-shot job return is fetched when it is done, as is a trained model with its rounds.
     Ctrl-C stops the job. Without --detach a job ends by itself 30 s after its submitter is gone.
     """
-    from edgeray.spec import check_runnable, load_app
-
-    loaded = load_app(app)
-    check_runnable(loaded)
     if seconds is not None and seconds <= 0:
         raise BadInputError(f"--seconds {seconds}: expected a number above 0")
+    files = read_job_files([app], resume=resume)
     be_on_head()
-    from edgeray.client import LEASE_S, Client, results_folder
+    from edgeray.client import LEASE_S, results_folder
     from edgeray.planning import chosen_policy
 
-    chosen = chosen_policy(policy, loaded.job.mode)
-    client = Client(loaded.folder)
+    chosen = chosen_policy(policy, files.mode)
+    client, [loaded] = files.opened()
     job = client.submit(loaded, chosen, lease_s=None if detach else LEASE_S)
     say(f"submitted {job}")
     if detach:
@@ -128,17 +148,28 @@ def submit(
         else:
             stdout.print(job)
         return
-    view = _follow(client, job, seconds)
+    training = loaded.job.training
+    watch = TrainingWatch(client.call, training.rounds, say) if training else None
+    view = _follow(client, job, seconds, watch.line if watch else progress_line)
     folder = out or results_folder(job)
-    outputs = client.fetch(job, folder) if view.mode == "once" and view.phase == "done" else ()
-    _report_end(view, folder, outputs, as_json, stopped_on_time=seconds is not None)
+    outputs = client.fetch(job, folder) if view.mode != "stream" and view.phase == "done" else ()
+    if watch is not None:
+        _report_training(view, folder, outputs, watch, as_json)
+    else:
+        _report_end(view, folder, outputs, as_json)
+    if view.phase == "failed":
+        tells = f"`edgeray logs {job}` tells more"
+        advice = tells if watch is None else remedy(str(app), job, watch.rounds, resume)
+        raise EdgeRayError(f"{job} failed: {view.detail}\n  remedy:   {advice}")
+    if view.phase == "stopped" and seconds is None:
+        raise typer.Exit(1)
 
 
-def _follow(client: Any, job: str, seconds: float | None) -> JobView:
+def _follow(client: Any, job: str, seconds: float | None, line: Callable[[JobView], str]) -> JobView:
     """Show a line of progress until the job ends; stop it after seconds of running, or on Ctrl-C."""
 
     def show(view: JobView) -> None:
-        live.update(progress_line(view))
+        live.update(Text(line(view)))
 
     def seen(view: JobView) -> bool:
         show(view)
@@ -157,7 +188,7 @@ def _follow(client: Any, job: str, seconds: float | None) -> JobView:
 
 
 def progress_line(view: JobView) -> str:
-    """What a job does, in one line."""
+    """What a stream or a one-shot job does, in one line."""
     if view.phase != "running":
         return f"{view.job} {view.phase}: {'; '.join(view.reasons) or view.detail}"
     plan = view.plan or {}
@@ -176,7 +207,7 @@ def progress_line(view: JobView) -> str:
 
 
 def end_line(view: JobView) -> str:
-    """What became of a job, in one line."""
+    """What became of a stream or a one-shot job, in one line."""
     if view.mode != "once":
         return f"{view.job} {view.phase}: {view.items} items. {view.detail}"
     if view.phase != "done":
@@ -188,29 +219,44 @@ def end_line(view: JobView) -> str:
     )
 
 
-def _report_end(
-    view: JobView, folder: Path, outputs: Sequence[Output], as_json: bool, *, stopped_on_time: bool
-) -> None:
+def _report_end(view: JobView, folder: Path, outputs: Sequence[Output], as_json: bool) -> None:
     if as_json:
         told = asdict(view)
         if view.mode == "once":
-            told["outputs"] = [{**asdict(o), "path": str(folder / o.file)} for o in outputs]
+            told["outputs"] = _outputs_json(outputs, folder)
         print_json(told)
-    else:
-        stdout.print(end_line(view), markup=False, highlight=False)
-        for output in outputs:
-            size = bytes_text(output.size_bytes)
-            stdout.print(f"  {output.task}: {folder / output.file} ({size})", markup=False, highlight=False)
-        for device, files in sorted(view.results.items() if view.mode == "stream" else ()):
-            for path, size_bytes in files.items():
-                line = f"  {device}: {path} ({bytes_text(size_bytes)})"
-                stdout.print(line, markup=False, highlight=False)
-    if view.phase == "failed":
-        raise EdgeRayError(
-            f"{view.job} failed: {view.detail}\n  remedy:   `edgeray logs {view.job}` tells more"
-        )
-    if view.phase == "stopped" and not stopped_on_time:
-        raise typer.Exit(1)
+        return
+    stdout.print(end_line(view), markup=False, highlight=False)
+    _print_outputs(outputs, folder)
+    for device, files in sorted(view.results.items() if view.mode == "stream" else ()):
+        for path, size_bytes in files.items():
+            line = f"  {device}: {path} ({bytes_text(size_bytes)})"
+            stdout.print(line, markup=False, highlight=False)
+
+
+def _report_training(
+    view: JobView, folder: Path, outputs: Sequence[Output], watch: TrainingWatch, as_json: bool
+) -> None:
+    """A job that was not done keeps the rounds that were finished."""
+    kept = write_rounds(watch.rounds, folder) if watch.rounds and view.phase != "done" else None
+    if as_json:
+        print_json({**asdict(view), "rounds": list(watch.rounds), "outputs": _outputs_json(outputs, folder)})
+        return
+    for line in summary_lines(view, watch.rounds, watch.rounds_asked):
+        stdout.print(line, markup=False, highlight=False)
+    _print_outputs([replace(output, task=str(output.part)) for output in outputs], folder)
+    if kept is not None:
+        stdout.print(f"  rounds: {kept}", markup=False, highlight=False)
+
+
+def _outputs_json(outputs: Sequence[Output], folder: Path) -> list[dict[str, Any]]:
+    return [{**asdict(output), "path": str(folder / output.file)} for output in outputs]
+
+
+def _print_outputs(outputs: Sequence[Output], folder: Path) -> None:
+    for output in outputs:
+        size = bytes_text(output.size_bytes)
+        stdout.print(f"  {output.task}: {folder / output.file} ({size})", markup=False, highlight=False)
 
 
 def list_jobs(as_json: Json = False) -> None:
@@ -226,7 +272,7 @@ def list_jobs(as_json: Json = False) -> None:
 
 
 def jobs_table(views: Sequence[JobView]) -> Table:
-    """Streams by items/s, one-shot jobs by tasks done and makespan; each beside what was planned."""
+    """Streams by items/s, one-shot jobs by tasks done and makespan, training by rounds; each beside what was planned."""
     table = Table("job", "app", "policy", "state", "done", "measured", "planned", "p50", "detail")
     for v in views:
         detail = "; ".join(v.reasons) or v.detail
@@ -235,7 +281,7 @@ def jobs_table(views: Sequence[JobView]) -> Table:
             v.app,
             v.policy,
             v.phase,
-            *(_once_cells(v) if v.mode == "once" else _stream_cells(v)),
+            *_CELLS[v.mode](v),
             detail,
         )
     return table
@@ -254,6 +300,18 @@ def _once_cells(view: JobView) -> tuple[str, ...]:
         seconds_text(planned_s),
         "-",
     )
+
+
+def _loop_cells(view: JobView) -> tuple[str, ...]:
+    return (
+        f"{view.rounds_done} of {view.rounds_total} rounds",
+        f"{seconds_text(view.round_s)} a round" if view.round_s is not None else "-",
+        seconds_text(planned(view.plan, "predicted_s")),
+        "-",
+    )
+
+
+_CELLS = {"stream": _stream_cells, "once": _once_cells, "loop": _loop_cells}
 
 
 def logs(

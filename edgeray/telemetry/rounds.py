@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgeray.errors import BadInputError
 from edgeray.telemetry.training_records import Round
-from edgeray.telemetry.training_runs import SERVER
 
 if TYPE_CHECKING:
     from edgeray.scheduler.views import JobView
@@ -67,7 +66,8 @@ class RoundsReader:
 
 def server_device(plan: Mapping[str, Any] | None) -> str | None:
     """Where the server of a job of split training runs; None before it has a plan."""
-    return None if plan is None else plan["placement"].get(SERVER)
+    device: str | None = ((plan or {}).get("rounds") or {}).get("server")
+    return device
 
 
 def rounds_done(rounds: Sequence[Round]) -> int:

@@ -12,22 +12,20 @@ Round = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedClient:
-    """One client as it was planned. cut: the number of the profile's cut that ends its part; layer: that cut's name;
-    layers: on the device, of model_layers; None where the profile is not known.
+    """A device that trains, as it was planned. cut: the number of the profile's cut that ends its part, layer: what that
+    is behind; layers: on the device, of model_layers; None where the profile is not known.
 
-    up_bps, down_bps: granted to the flows to and from the server. most_bps: what either may take while nobody else
-    wants it; None: no more than it was granted.
+    rate_bps: granted each way, to and from the server; None on the server's own device. most_bps: what the flow to the
+    server may take while nobody else wants it; None: no more than it was granted.
     """
 
-    client: str
     device: str
     type: str | None
     cut: int
     layer: str | None
     layers: int | None
     model_layers: int | None
-    up_bps: float | None
-    down_bps: float | None
+    rate_bps: float | None
     most_bps: float | None
 
 

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from edgeray.scheduler.views import JobView
     from policies.model import CutProfile
 
-SERVER = "server"
-"""The task of the server, in every job of split training."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
@@ -42,7 +39,7 @@ def training_run(
     types: Mapping[str, str],
     cuts: CutProfile | None = None,
 ) -> TrainingRun:
-    """A job of split training that has ended. types: of the cluster's devices. cuts: names and layers of its cuts."""
+    """A job of split training that has ended. types: of the cluster's devices. cuts: those of its model."""
     planned: Mapping[str, Any] = (view.plan or {}).get("rounds") or {}
     measured_s = median_round_s(rounds)
     return TrainingRun(
@@ -71,36 +68,20 @@ def why_not(view: JobView) -> str:
 def planned_clients(
     plan: Mapping[str, Any] | None, types: Mapping[str, str], cuts: CutProfile | None
 ) -> tuple[PlannedClient, ...]:
-    """The clients of a plan (as plan_json tells it) in their order; () when nothing was planned."""
-    if plan is None or not plan.get("rounds"):
-        return ()
-    flows = {(flow["from"], flow["to"]): flow for flow in plan["flows"]}
+    """The devices that train by a plan (as plan_json tells it), by their ids; () when nothing was planned."""
+    rounds: Mapping[str, Any] = (plan or {}).get("rounds") or {}
     return tuple(
-        _planned_client(client, cut, plan["placement"][client], types, cuts, flows)
-        for client, cut in plan["rounds"]["cuts"].items()
-    )
-
-
-def _planned_client(
-    client: str,
-    cut: int,
-    device: str,
-    types: Mapping[str, str],
-    cuts: CutProfile | None,
-    flows: Mapping[tuple[str, str], Mapping[str, Any]],
-) -> PlannedClient:
-    up, down = flows.get((client, SERVER), {}), flows.get((SERVER, client), {})
-    return PlannedClient(
-        client=client,
-        device=device,
-        type=types.get(device),
-        cut=cut,
-        layer=None if cuts is None else cuts.names[cut],
-        layers=None if cuts is None else cuts.layers[cut],
-        model_layers=None if cuts is None else cuts.layers[-1],
-        up_bps=up.get("rate_bps"),
-        down_bps=down.get("rate_bps"),
-        most_bps=up.get("ceiling_bps"),
+        PlannedClient(
+            device=device,
+            type=types.get(device),
+            cut=cut,
+            layer=rounds["cut_names"].get(device),
+            layers=None if cuts is None else cuts.layers[cut],
+            model_layers=None if cuts is None else cuts.layers[-1],
+            rate_bps=rounds["rates_bps"].get(device),
+            most_bps=rounds["ceilings_bps"].get(device),
+        )
+        for device, cut in rounds.get("cuts", {}).items()
     )
 
 
@@ -116,11 +97,9 @@ def median_round_s(rounds: Sequence[Round]) -> float | None:
 def mean_spent(run: TrainingRun) -> dict[str, Spent]:
     """By device, the mean over the steady rounds in which it took part; those planned first, in their order."""
     rows: dict[str, list[Mapping[str, Any]]] = {each.device: [] for each in run.clients}
-    devices = {each.client: each.device for each in run.clients}
     for each in steady(run.rounds):
         for client in each["clients"]:
-            name = client["client"]
-            rows.setdefault(devices.get(name, name), []).append(client)
+            rows.setdefault(client["client"], []).append(client)
     return {device: _mean(found) for device, found in rows.items() if found}
 
 

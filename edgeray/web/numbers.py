@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 MISSING = "–"
 _LABELS = {
@@ -21,6 +22,17 @@ _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 def known(value: float | None) -> float | None:
     """The value, or None where it is no finite number."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def finite(value: Any) -> Any:
+    """Plain JSON: what is no finite number becomes null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
 
 
 def quotient(part: float | None, whole: float | None) -> float | None:

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgeray.telemetry.records import OnceComparison, OncePolicyRun, as_json
-from edgeray.web.numbers import duration, percent, policy_label, quotient
-from edgeray.web.page import environment, finite
+from edgeray.web.numbers import duration, finite, percent, policy_label, quotient
+from edgeray.web.page import environment
 from edgeray.web.report import REPORT_NAME
 from edgeray.web.summary import PLAN_TOLERANCE, TELLABLE, listed
 

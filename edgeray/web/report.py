@@ -10,7 +10,7 @@ from typing import Any
 from edgeray.telemetry.records import Comparison, PolicyRun, as_json
 from edgeray.web import numbers
 from edgeray.web.drawing import draw_network, placement, widest_bps
-from edgeray.web.page import Picture, environment, finite, picture
+from edgeray.web.page import Picture, environment, picture
 from edgeray.web.plots import draw_latency, draw_throughput
 from edgeray.web.summary import (
     FLOW_TOLERANCE,
@@ -28,7 +28,7 @@ REPORT_NAME = "report.html"
 def write_report(comparison: Comparison, folder: Path) -> Path:
     """Write the report into folder, made if need be, and return the path of its HTML file."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = json.dumps(finite(as_json(comparison)), indent=1, allow_nan=False)
+    document = json.dumps(numbers.finite(as_json(comparison)), indent=1, allow_nan=False)
     (folder / "comparison.json").write_text(document + "\n", encoding="utf-8")
     page = environment().get_template("report.html.j2").render(_view(comparison, folder))
     path = folder / REPORT_NAME

@@ -19,8 +19,8 @@ from edgeray.telemetry.training_runs import (
     sent_bytes,
     steady,
 )
-from edgeray.web.numbers import quotient
-from edgeray.web.page import environment, finite, picture
+from edgeray.web.numbers import finite, quotient
+from edgeray.web.page import environment, picture
 from edgeray.web.report import REPORT_NAME
 from edgeray.web.training_plots import draw_course, draw_loads, draw_rounds
 from edgeray.web.training_summary import (

@@ -42,26 +42,25 @@ CUTS = CutProfile(
 
 
 def plan(cuts: Mapping[str, int], *, predicted_s: float | None, bound_s: float | None) -> dict[str, Any]:
-    """As a job's view has it; clients run on the devices that they are named for."""
-    devices = {client: client.removeprefix("client-") for client in cuts}
-    flows = [
-        {"from": a, "to": b, "route": [], "rate_bps": 7.5e6, "ceiling_bps": 30e6, "item_bytes": None}
-        for client in cuts
-        for a, b in ((client, "server"), ("server", client))
-    ]
+    """As a job's view has it. cuts: by device."""
     return {
         "name": "training",
         "mode": "loop",
-        "placement": {"server": "server", **devices},
-        "flows": flows,
+        "placement": {"server": "server", **{f"client-{device}": device for device in cuts}},
+        "flows": [],
         "throughput_per_s": 0.1,
         "bottleneck": "device c1",
         "rounds": {
             "cuts": dict(cuts),
+            "cut_names": {device: CUTS.names[cut] for device, cut in cuts.items()},
+            "rates_bps": dict.fromkeys(cuts, 7.5e6),
+            "ceilings_bps": dict.fromkeys(cuts, 30e6),
             "micro_batches": 2,
             "round_s": 9.0,
             "predicted_s": predicted_s,
             "bound_s": bound_s,
+            "server": "server",
+            "total": 3,
         },
     }
 
@@ -112,7 +111,7 @@ def view(policy: str, **changes: Any) -> JobView:
         "phase": "done",
         "detail": "",
         "reasons": (),
-        "plan": plan({f"client-{d}": n % 3 for n, d in enumerate(DEVICES)}, predicted_s=10.0, bound_s=8.0),
+        "plan": plan({device: n % 3 for n, device in enumerate(DEVICES)}, predicted_s=10.0, bound_s=8.0),
         "submitted_s": 0.0,
         "started_s": 1.0,
         "ended_s": 60.0,
@@ -123,6 +122,9 @@ def view(policy: str, **changes: Any) -> JobView:
         "latency_p50_s": None,
         "latency_p95_s": None,
         "mode": "loop",
+        "rounds_done": 3,
+        "rounds_total": 3,
+        "round_s": 9.5,
     }
     return JobView(**{**values, **changes})
 

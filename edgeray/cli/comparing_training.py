@@ -1,0 +1,86 @@
+"""The course of a comparison of split training: each job under each policy, one after the other, to its end."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.live import Live
+from rich.text import Text
+
+from edgeray import __version__
+from edgeray.cli import comparing
+from edgeray.cli.console import say, stderr
+from edgeray.cli.training import TrainingWatch, summary_lines
+from edgeray.client import LEASE_S, Client
+from edgeray.scheduler.views import JobView
+from edgeray.spec import App
+from edgeray.telemetry.training_records import TrainingComparison, TrainingPolicyRun, TrainingRun
+from edgeray.telemetry.training_runs import training_run
+from policies.model import CutProfile, Network
+
+
+def with_rounds(app: App, rounds: int) -> App:
+    """The same training in so many rounds."""
+    assert app.job.training is not None, "only of split training"
+    code = {
+        task: replace(named, args={**named.args, "recipe": {**named.args["recipe"], "rounds": rounds}})
+        for task, named in app.code.items()
+    }
+    return replace(app, job=replace(app.job, training=replace(app.job.training, rounds=rounds)), code=code)
+
+
+def compare_training(apps: Sequence[App], policies: Sequence[str]) -> TrainingComparison:
+    """Train every job under every policy. One that a policy refuses, or that fails, is told of and the others go on.
+
+    Ctrl-C stops the job that runs, and ends the comparison with the policies so far; before the first was done it
+    raises KeyboardInterrupt.
+    """
+    client = Client(apps[0].folder)
+    network: Network = client.call("network")
+    cuts = [
+        workload.profile.cuts if workload.profile else None for workload in comparing.workloads(client, apps)
+    ]
+    started = datetime.datetime.now(datetime.timezone.utc)
+    notes = ["Each job was trained once under each policy, alone on the cluster, from the same seed."]
+    runs: list[TrainingPolicyRun] = []
+    try:
+        for policy in policies:
+            jobs = tuple(
+                _train(client, app, policy, network, found) for app, found in zip(apps, cuts, strict=True)
+            )
+            planning_s: float = client.call("planning_s")
+            runs.append(TrainingPolicyRun(policy=policy, jobs=jobs, planning_s=planning_s))
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+        notes.append(f"Interrupted after {len(runs)} of {len(policies)} policies.")
+    return TrainingComparison(
+        app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
+        cluster=comparing.cluster_name(),
+        network=comparing.network_json(network),
+        started_at=started.isoformat(timespec="seconds"),
+        edgeray=__version__,
+        emulation=comparing.emulation(),
+        runs=tuple(runs),
+        notes=tuple(notes),
+    )
+
+
+def _train(client: Client, app: App, policy: str, network: Network, cuts: CutProfile | None) -> TrainingRun:
+    assert app.job.training is not None, "only of split training"
+    asked = app.job.training.rounds
+    watch = TrainingWatch(client.call, asked, lambda line: say(f"{policy}: {line}"))
+    job = client.submit(app, policy, lease_s=LEASE_S)
+    view: JobView | None = None
+    with Live(console=stderr, refresh_per_second=4, transient=True) as live:
+        try:
+            view = client.watch(job, seen=lambda v: live.update(Text(f"{policy}: {watch.line(v)}")))
+        finally:
+            if view is None:
+                comparing.stop_all(client, [job])
+    for line in summary_lines(view, watch.rounds, asked):
+        say(f"{policy}: {line}")
+    types = {str(device.id): device.type for device in network.devices.values()}
+    return training_run(view, watch.rounds, rounds_asked=asked, types=types, cuts=cuts)

@@ -1,0 +1,107 @@
+"""Job files on their way to a cluster. What the files alone tell is checked before the cluster is asked for anything.
+
+A job of split training becomes an application only there: it has a task for each of the cluster's devices that trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeray.errors import BadInputError
+from policies.model import DeviceId, Mode, Network
+
+if TYPE_CHECKING:
+    from edgeray.client import Client
+    from edgeray.spec import App, Cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFiles:
+    """Job files, or folders, of one mode, which lie in one folder. resume: the job that training goes on after."""
+
+    paths: tuple[Path, ...]
+    mode: Mode
+    folder: Path
+    resume: str | None
+
+    def opened(self) -> tuple[Client, list[App]]:
+        """A connection to the cluster, and the applications as they are there: of split training the server is the
+        cluster's head unless the job names one. Raises SpecError where they do not fit the cluster, and ClusterError."""
+        from edgeray.client import Client
+        from edgeray.spec import load_app, load_on
+
+        client = Client(self.folder)
+        if self.mode != "loop":
+            return client, [load_app(path) for path in self.paths]
+        cluster = _with_head(client.call("network"))
+        return client, [load_on(path, cluster, resume=self.resume) for path in self.paths]
+
+
+def _with_head(network: Network) -> Cluster | Network:
+    """The network with its head, where this machine knows it."""
+    from edgeray.spec import Cluster
+    from edgeray.testbed import current
+
+    state = current()
+    if state is None or state.head not in network.devices:
+        return network
+    return Cluster(name=state.name, head=DeviceId(state.head), network=network, file=Path(state.cluster_file))
+
+
+def read_job_files(paths: Sequence[Path], *, resume: str | None = None) -> JobFiles:
+    """Raises SpecError for what is wrong with a file, and BadInputError for files that do not go together."""
+    from edgeray.spec import is_split_training
+
+    training = [path for path in paths if is_split_training(path)]
+    if not training:
+        return _of_apps(paths, resume)
+    others = [path for path in paths if path not in training]
+    if others:
+        raise BadInputError(
+            f"{training[0]} is split training and {others[0]} is not\n"
+            "  expected: jobs of one kind, since each has policies of its own\n"
+            "  remedy:   a call for each"
+        )
+    return _of_training(training, resume)
+
+
+def _of_apps(paths: Sequence[Path], resume: str | None) -> JobFiles:
+    from edgeray.planning import mode_of_all
+    from edgeray.spec import check_runnable, load_app
+
+    apps = [load_app(path) for path in paths]
+    for app in apps:
+        check_runnable(app)
+    if resume is not None:
+        raise BadInputError(
+            f"--resume {resume}: {paths[0]} does not train a model\n"
+            "  expected: a job of kind: split-training, which keeps checkpoints\n"
+            "  remedy:   leave --resume out"
+        )
+    folder = _only_folder([app.folder for app in apps])
+    return JobFiles(paths=tuple(paths), mode=mode_of_all(apps), folder=folder, resume=None)
+
+
+def _of_training(paths: Sequence[Path], resume: str | None) -> JobFiles:
+    from edgeray.spec import load_split_training
+
+    jobs = [load_split_training(path) for path in paths]
+    for job in jobs:
+        if job.declared is not None:
+            raise BadInputError(
+                f"{job.file}: the job declares its numbers, and has nothing to train\n"
+                "  expected: `model: ...` and `dataset: ...` in place of `declared`\n"
+                "  remedy:   `edgeray plan` takes it as it is"
+            )
+    return JobFiles(
+        paths=tuple(paths), mode="loop", folder=_only_folder([job.folder for job in jobs]), resume=resume
+    )
+
+
+def _only_folder(folders: Sequence[Path]) -> Path:
+    if len(set(folders)) > 1:
+        raise BadInputError("the job files must lie in one folder: it travels with the jobs")
+    return folders[0]
