@@ -133,6 +133,7 @@ class _Round:
     def run(self) -> Timeline:
         for device in self._devices:
             self._ask_server(device, _WEIGHTS_OUT)
+            self._look_at(device)
         up, down, events = self._up, self._down, self._events
         while True:
             event_s = events[0][0] if events else NEVER
@@ -165,6 +166,9 @@ class _Round:
         )
 
     def _ask_server(self, device: _Device, what: int) -> None:
+        if what != _PIECE and not device.server_weights_s:
+            self._answer(device, what)
+            return
         self._waiting.append((device, what))
         if self._serving is None:
             self._serve_next()
@@ -182,7 +186,11 @@ class _Round:
 
     def _served(self, device: _Device) -> None:
         what = self._serving
+        assert what is not None, "it was in service"
         self._serve_next()
+        self._answer(device, what)
+
+    def _answer(self, device: _Device, what: int) -> None:
         if what == _WEIGHTS_IN:
             device.ended = True
         else:

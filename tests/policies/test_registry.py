@@ -8,15 +8,18 @@ import sys
 
 import pytest
 
-from policies.registry import ONE_SHOT_POLICIES, POLICIES, load_policy
+from policies.partition.training import SplitTraining
+from policies.placement.otfa import OnlineFlowAdjustment
+from policies.registry import ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES, load_policy
 
 PRINT_PLANS = """
 from dataclasses import replace
 import numpy as np
 from policies.model import Snapshot
-from policies.registry import ONE_SHOT_POLICIES, POLICIES, load_policy
+from policies.registry import ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES, load_policy
 from tests.policies.generate import attributes_jobs, thesis_network
 from tests.policies.invariants import after
+from tests.policies.partition.jobs import deep_profile, star, training_job
 rng = np.random.default_rng(7)
 network = thesis_network(rng, 12, 1e6)
 jobs = attributes_jobs(rng, network, 6, spread=0.5)
@@ -28,6 +31,9 @@ for name in POLICIES:
 for name in ONE_SHOT_POLICIES:
     once = [replace(each, job=replace(each.job, mode="once")) for each in jobs[:2]]
     print(load_policy(name).decide(Snapshot(network=network), once))
+training = training_job(deep_profile(rng), micro_batches=4)
+for name in TRAINING_POLICIES:
+    print(load_policy(name).decide(Snapshot(network=star()), [training]))
 """
 
 
@@ -43,16 +49,31 @@ def test_plans_do_not_depend_on_the_hash_seed() -> None:
         for seed in ("1", "2")
     ]
     assert printed[0] == printed[1]
-    assert printed[0].count(b"Decision(") == 3 * len(POLICIES) + len(ONE_SHOT_POLICIES)
+    decisions = 3 * len(POLICIES) + len(ONE_SHOT_POLICIES) + len(TRAINING_POLICIES)
+    assert printed[0].count(b"Decision(") == decisions
 
 
 def test_names_load_what_they_say() -> None:
     assert POLICIES[:5] == ("lr", "br", "tp", "otfs", "otfa")
     assert [load_policy(name).name for name in POLICIES] == list(POLICIES)
+    training = [load_policy(name) for name in TRAINING_POLICIES]
+    assert [policy.name for policy in training] == list(TRAINING_POLICIES)
+    assert all(getattr(policy, "mode", None) == "loop" for policy in training)
 
 
 def test_ones_own_policy_loads_by_module_and_class() -> None:
     assert load_policy("policies.placement.otfa:OnlineFlowAdjustment").name == "otfa"
+
+
+def make_otfa() -> OnlineFlowAdjustment:
+    return OnlineFlowAdjustment()
+
+
+def test_a_function_makes_a_policy_or_decides_split_training() -> None:
+    """By whether it must be given something."""
+    assert load_policy(f"{__name__}:make_otfa").name == "otfa"
+    split = load_policy("policies.partition.policy:edgesplit")
+    assert isinstance(split, SplitTraining) and split.name == "policies.partition.policy:edgesplit"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def cut_profile(
 ) -> CutProfile:
     """forward_s, backward_s: of a batch up to each cut on one core; sent_bytes: each way."""
     ahead, back = np.array(forward_s), np.array(backward_s)
-    rest = ahead[-1] + back[-1] - ahead - back
+    rest = (ahead[-1] - ahead) + (back[-1] - back)
 
     def by_kind(seconds: np.ndarray) -> dict[str, tuple[float, ...]]:
         return {kind: tuple((seconds / count).tolist()) for kind, count in cores.items()}
