@@ -211,8 +211,9 @@ def _shaping(
         granted = max(capacity, sum(rule.rate_bps for rule in flows))
         for rule in flows:
             guaranteed = rule.rate_bps * (capacity - control) / granted
+            borrows = rule.ceil_bps is not None
             ceil = min(rule.rate_bps if rule.ceil_bps is None else rule.ceil_bps, capacity)
-            items += _leaf(port, rule.port, link_minor, guaranteed, ceil, 1)
+            items += _leaf(port, rule.port, link_minor, guaranteed, ceil, 1, borrows=borrows)
             items.append(
                 Filter(
                     interface=interface,
@@ -226,17 +227,25 @@ def _shaping(
 
 
 def _leaf(
-    port: LinkPort, minor: int, parent: int, rate_bps: float, ceil_bps: float, priority: int
+    port: LinkPort,
+    minor: int,
+    parent: int,
+    rate_bps: float,
+    ceil_bps: float,
+    priority: int,
+    *,
+    borrows: bool = False,
 ) -> list[Item]:
     """A class and its queue: 0.1 s at its ceil but at most 0.5 s at its guarantee, and at least 16 frames.
 
     The bound by the guarantee is for control: on a busy link, a heartbeat must not wait long behind bulk. A flow
-    that borrows has 25 ms at its ceil in any case, or TCP would lose packets and, over a link with delay, not fill
-    what the others leave; where they leave nothing, it is this flow's own packets alone that wait longer.
+    that borrows has 25 ms at its ceil: 0.5 s at a small guarantee is too little for TCP to fill what the others
+    leave, and where they leave nothing it is this flow's own packets alone that wait longer.
     """
     queue = min(int(ceil_bps / 8 * 0.1), int(rate_bps / 8 * 0.5))
-    borrowed = int(ceil_bps / 8 * 0.025) if priority > 0 else 0
-    limit = max(_SHORTEST_QUEUE_FRAMES * FRAME_BYTES, queue, borrowed)
+    if borrows:
+        queue = int(ceil_bps / 8 * 0.025)
+    limit = max(_SHORTEST_QUEUE_FRAMES * FRAME_BYTES, queue)
     return [
         _htb_class(port, minor, parent, rate_bps, ceil_bps, priority),
         Fifo(interface=port.interface, minor=minor, limit_bytes=limit),

@@ -25,7 +25,13 @@ def network(*ports: LinkPort, device: str = "a") -> DeviceNetwork:
     return DeviceNetwork(device=device, address=ADDRESSES[device], ports=ports)
 
 
-def rule(number: int, route: Sequence[str], rate_bps: float, flow: str | None = None) -> FlowRule:
+def rule(
+    number: int,
+    route: Sequence[str],
+    rate_bps: float,
+    flow: str | None = None,
+    ceil_bps: float | None = None,
+) -> FlowRule:
     return FlowRule(
         flow=flow or f"job/{number}",
         port=number,
@@ -34,6 +40,7 @@ def rule(number: int, route: Sequence[str], rate_bps: float, flow: str | None = 
         destination=route[-1],
         route=tuple(route),
         rate_bps=rate_bps,
+        ceil_bps=ceil_bps,
     )
 
 
@@ -62,6 +69,10 @@ RATES_BPS = st.sampled_from((80.0, 100e3, 333_333.0, 0.5e6, 1e6, 7e6, 40e6))
 
 @st.composite
 def rule_sets(draw: st.DrawFn) -> tuple[FlowRule, ...]:
-    """Up to six flows, with ports from a small pool so that sets overlap and ports are used again."""
+    """Up to six flows, with ports from a small pool so that sets overlap and ports are used again; some may borrow."""
     numbers = draw(st.lists(st.sampled_from((1024, 5000, 5001, 5002, 40000, 64511)), unique=True, max_size=6))
-    return tuple(rule(number, draw(st.sampled_from(ROUTES)), draw(RATES_BPS)) for number in numbers)
+    rates = [(draw(RATES_BPS), draw(st.sampled_from((None, 1.0, 8.0, 1e4)))) for _ in numbers]
+    return tuple(
+        rule(number, draw(st.sampled_from(ROUTES)), rate, ceil_bps=more and more * rate)
+        for number, (rate, more) in zip(numbers, rates, strict=True)
+    )

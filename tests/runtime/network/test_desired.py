@@ -70,6 +70,42 @@ def test_a_flow_reaches_its_grant_and_leaves_control_its_share() -> None:
     assert (control.rate_bytes_per_s, control.ceil_bytes_per_s, control.priority) == (25_000, 1_250_000, 0)
 
 
+def test_a_flow_that_borrows_is_guaranteed_its_rate_and_may_take_the_link() -> None:
+    """Guarantees fit beside control's share; the ceil is what the rule says, at most the link."""
+    rules = [
+        rule(5000 + n, ("a", "b"), 1e6 * (n + 1), ceil_bps=ceil) for n, ceil in enumerate((5e6, 99e6, None))
+    ]
+    state = desired_state(OWN_PORTS, rules)
+    classes = [flow_class(state, number) for number in (5000, 5001, 5002)]
+    assert [c.rate_bytes_per_s for c in classes] == [122_500, 245_000, 367_500]
+    assert [c.ceil_bytes_per_s for c in classes] == [625_000, 1_250_000, 375_000]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.2e6, 20e6), min_size=1, max_size=8))
+def test_guarantees_of_flows_that_borrow_never_add_up_to_more_than_the_link(rates_bps: list[float]) -> None:
+    rules = [rule(5000 + n, ("a", "b"), rate, ceil_bps=10e6 + rate) for n, rate in enumerate(rates_bps)]
+    state = desired_state(OWN_PORTS, rules)
+    (control,) = [c for c in of_type(state, HtbClass) if (c.interface, c.minor) == ("to-b", 2)]
+    classes = [flow_class(state, r.port) for r in rules]
+    guaranteed = [c.rate_bytes_per_s for c in classes]
+    assert sum(guaranteed) + control.rate_bytes_per_s <= 1_250_000
+    assert {c.ceil_bytes_per_s for c in classes} == {1_250_000}
+    for one, rate in zip(guaranteed, rates_bps, strict=True):
+        assert one * max(10e6, sum(rates_bps)) == pytest.approx(1_225_000 * rate, rel=1e-3), "in proportion"
+
+
+def test_the_queue_of_a_flow_that_borrows_fits_what_it_may_take() -> None:
+    """25 ms at its ceil, however little it is guaranteed; a flow that does not borrow has 100."""
+    rules = [
+        rule(5000, ("a", "d"), 0.1e6, ceil_bps=100e6),
+        rule(5001, ("a", "d"), 10e6, ceil_bps=20e6),
+        rule(5002, ("a", "d"), 20e6),
+    ]
+    fifos = [f for f in of_type(desired_state(OWN_PORTS, rules), Fifo) if f.minor >= 5000]
+    assert [fifo.limit_bytes for fifo in fifos] == [312_500, 62_500, 250_000]
+
+
 @pytest.mark.parametrize(
     ("capacity_bps", "expected"), [(100e3, 10e3), (1e6, 32e3), (1.6e6, 32e3), (10e6, 200e3), (1e9, 20e6)]
 )
@@ -147,6 +183,8 @@ def test_a_dedicated_interface_shapes_all_and_a_shared_one_only_its_neighbours()
         ([rule(64512, ("a", "b"), 1e6)], "TCP port 64512"),
         ([rule(5000, ("a", "b"), 0.0)], "granted 0.0"),
         ([rule(5000, ("a", "b"), float("nan"))], "granted nan"),
+        ([rule(5000, ("a", "b"), 1e6, ceil_bps=0.9e6)], "may take 900000.0 bit/s; expected at least"),
+        ([rule(5000, ("a", "b"), 1e6, ceil_bps=float("nan"))], "may take nan"),
         ([rule(5000, ("a", "b", "a"), 1e6)], "none twice"),
         ([rule(5000, ("a", "b"), 1e6), rule(5000, ("a", "c"), 1e6, "other")], "both have 5000"),
         ([rule(5000, ("a", "b"), 1e6, "x"), rule(5001, ("a", "c"), 1e6, "x")], "both have 'x'"),
