@@ -19,6 +19,7 @@ from edgeray.cli.training import TrainingWatch, cuts_json, cuts_table, planned, 
 from edgeray.errors import BadInputError, EdgeRayError
 from edgeray.loading import read_job_files
 from edgeray.telemetry.rounds import write_rounds
+from edgeray.web.numbers import finite
 
 if TYPE_CHECKING:
     from edgeray.results import Output
@@ -240,7 +241,8 @@ def _report_training(
     """A job that was not done keeps the rounds that were finished."""
     kept = write_rounds(watch.rounds, folder) if watch.rounds and view.phase != "done" else None
     if as_json:
-        print_json({**asdict(view), "rounds": list(watch.rounds), "outputs": _outputs_json(outputs, folder)})
+        told = {**asdict(view), "rounds": list(watch.rounds), "outputs": _outputs_json(outputs, folder)}
+        print_json(finite(told))
         return
     for line in summary_lines(view, watch.rounds, watch.rounds_asked):
         stdout.print(line, markup=False, highlight=False)

@@ -29,16 +29,17 @@ class Shown:
 
 
 def shown(comparison: TrainingComparison) -> list[Shown]:
-    """All jobs of all policies. One job a policy goes by the policy's name."""
+    """All jobs of all policies. One job a policy goes by the policy's name, several by their applications' too."""
     several = any(len(policy.jobs) > 1 for policy in comparison.runs)
-    return [
-        Shown(
-            name=f"{policy_label(policy.policy)}, {run.app}" if several else policy_label(policy.policy),
-            run=run,
-        )
-        for policy in comparison.runs
-        for run in policy.jobs
-    ]
+    alike = any(len({run.app for run in policy.jobs}) < len(policy.jobs) for policy in comparison.runs)
+    rows = []
+    for policy in comparison.runs:
+        for run in policy.jobs:
+            name = policy_label(policy.policy)
+            if several:
+                name = f"{name}, {run.job if alike else run.app}"
+            rows.append(Shown(name=name, run=run))
+    return rows
 
 
 def ranked(rows: list[Shown]) -> list[Shown]:

@@ -199,6 +199,11 @@ def test_several_jobs_under_one_policy_are_told_apart_and_held_against_their_own
     assert gain(rows, rows[3]) == pytest.approx(4.0), "against its own 10 s, not the other job's 20 s"
 
 
+def test_jobs_of_one_name_go_by_their_ids() -> None:
+    jobs = [run_of("edgesplit", a_round(1, 5.0, 0.7), job=f"lenet-{number}") for number in (1, 2)]
+    assert [row.name for row in shown(comparison_of(*jobs))] == ["edgesplit, lenet-1", "edgesplit, lenet-2"]
+
+
 def test_table_has_a_row_a_policy() -> None:
     console = Console(file=io.StringIO(), width=100)
     console.print(render_training_table(comparison_of(*FIVE)))
