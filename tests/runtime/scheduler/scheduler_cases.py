@@ -1,4 +1,4 @@
-"""A small cluster with streams and one-shot jobs, and policies that place by rote: for tests of the state."""
+"""A small cluster with jobs of all modes, and policies that place by rote: for tests of the state."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from policies.model import (
     Mode,
     Network,
     Plan,
+    Rounds,
     Snapshot,
     Task,
     TaskId,
     Timetable,
+    Training,
     Workload,
 )
 
@@ -33,6 +35,7 @@ E1, E2, E3 = DeviceId("e1"), DeviceId("e2"), DeviceId("e3")
 DEVICES = (E1, E2, E3)
 A, B, C = TaskId("a"), TaskId("b"), TaskId("c")
 AB, AC = FlowId("a->b"), FlowId("a->c")
+BA, CA = FlowId("b->a"), FlowId("c->a")
 L12, L23 = LinkId("e1-e2"), LinkId("e2-e3")
 NETWORK = Network(
     devices={d: Device(id=d, type="pi", memory_bytes=100, speed_flop_per_s=1) for d in DEVICES},
@@ -42,22 +45,27 @@ NETWORK = Network(
 )
 PLACEMENT = {A: E1, B: E2, C: E3}
 ROUTES = {AB: (E1, E2), AC: (E1, E2, E3)}
+ROUTES_BACK = {BA: (E2, E1), CA: (E3, E2, E1)}
+POLICIES: dict[Mode, str] = {"stream": "rote", "once": "rote-once", "loop": "rote-loop"}
+TRAINING = Training(server=A, batches={B: 4, C: 4}, rounds=3)
 
 
 def workload(name: str, mode: Mode) -> Workload:
-    """a feeds b and c."""
+    """a feeds b and c; in a loop it trains a model with them, and they feed it too."""
+    pairs = [(A, B), (A, C), *([(B, A), (C, A)] if mode == "loop" else [])]
     job = Job(
         id=JobId(name),
         tasks=tuple(Task(id=task, work_flop=1, memory_bytes=30) for task in (A, B, C)),
-        flows=(Flow(producer=A, consumer=B, size_bytes=1), Flow(producer=A, consumer=C, size_bytes=1)),
+        flows=tuple(Flow(producer=one, consumer=other, size_bytes=1) for one, other in pairs),
         mode=mode,
+        training=TRAINING if mode == "loop" else None,
     )
     return Workload(job=job)
 
 
 @dataclass
 class Rote:
-    """a on e1, b on e2, c on e3. Streams share the links equally; a one-shot job's transfers get 2 bits/s.
+    """a on e1, b on e2, c on e3. Streams share the links equally; flows of other jobs get 2 bits/s.
 
     seen: every snapshot, with what had arrived. Refuses when a device is away or the memory does not suffice.
     """
@@ -88,7 +96,7 @@ class Rote:
 
 
 def plan(job: Job, policy: str, rate: float) -> Plan:
-    """The transfer to c goes first, then that to b."""
+    """The transfer to c goes first, then that to b. In a loop, what comes from c may take more than its rate."""
     table = Timetable(
         tasks={A: (0, 1), B: (9, 10), C: (5, 6)},
         transfers={AB: (5, 9), AC: (1, 5)},
@@ -96,15 +104,20 @@ def plan(job: Job, policy: str, rate: float) -> Plan:
         bound_s=3,
         contention_free_s=6,
     )
+    loop = job.mode == "loop"
+    routes = {**ROUTES, **ROUTES_BACK} if loop else ROUTES
+    rounds = Rounds(cuts={B: 0, C: 1}, micro_batches=2, round_s=8, predicted_s=9, bound_s=7)
     return Plan(
         job=job.id,
         policy=policy,
         placement=PLACEMENT,
-        routes=ROUTES,
-        rates_bps=dict.fromkeys(ROUTES, rate),
+        routes=routes,
+        rates_bps=dict.fromkeys(routes, rate),
         throughput_per_s=1.0,
         bottleneck="link e1-e2",
         timetable=table if job.mode == "once" else None,
+        rounds=rounds if loop else None,
+        ceilings_bps={CA: 6.0} if loop else {},
     )
 
 
@@ -112,7 +125,7 @@ class Cluster:
     """The state, and nodes that at once do what they are told; effects: all that came out, in order."""
 
     def __init__(self, network: Network = NETWORK, *, joined: Sequence[DeviceId] = DEVICES) -> None:
-        self.policies = {"rote": Rote("rote"), "rote-once": Rote("rote-once")}
+        self.policies = {name: Rote(name) for name in POLICIES.values()}
         self.state = SchedulerState(network, self.policies.__getitem__)
         self.effects: list[Effect] = []
         for device in joined:
@@ -142,7 +155,7 @@ class Cluster:
                 at_s=at_s,
                 job=JobId(name),
                 workload=workload(name, mode),
-                policy="rote-once" if mode == "once" else "rote",
+                policy=POLICIES[mode],
                 needs_profile=False,
                 lease_s=None,
             )

@@ -1,21 +1,30 @@
-"""Streams and one-shot jobs through any order of events: loss, duplicates, reordering; what must hold throughout."""
+"""Jobs of all modes through any order of events: loss, duplicates, reordering; what must hold throughout."""
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduler_cases import AB, AC, DEVICES, L12, L23, NETWORK, ROUTES, Rote, workload
+from scheduler_cases import AB, AC, DEVICES, E1, L12, L23, NETWORK, POLICIES, ROUTES, Rote, workload
 
 from edgeray.scheduler import events as ev
-from edgeray.scheduler.effects import ApplyNetwork, StartTransfer
-from edgeray.scheduler.jobs import Phase
+from edgeray.scheduler.effects import ApplyNetwork, DeployStage, StartStage, StartTransfer
+from edgeray.scheduler.jobs import Attendance, JobRecord, Phase, flow_rules
+from edgeray.scheduler.loops import RESTARTS
 from edgeray.scheduler.ports import PortPool
 from edgeray.scheduler.state import SchedulerState
-from policies.model import FlowId, JobId, Mode, link_id
+from policies.model import DeviceId, FlowId, JobId, Mode, link_id
 
-MODES: dict[str, Mode] = {"s": "stream", "t": "stream", "j": "once", "k": "once"}
+MODES: dict[str, Mode] = {
+    "s": "stream",
+    "t": "stream",
+    "j": "once",
+    "k": "once",
+    "l": "loop",
+    "m": "loop",
+}
 TIMES = st.floats(0, 50)
 JOBS = st.sampled_from([JobId(name) for name in MODES])
 ON = st.sampled_from(DEVICES)
@@ -27,7 +36,7 @@ SUBMITTED = st.builds(
         at_s=at_s,
         job=job,
         workload=workload(job, MODES[job]),
-        policy="rote-once" if MODES[job] == "once" else "rote",
+        policy=POLICIES[MODES[job]],
         needs_profile=False,
         lease_s=45,
     ),
@@ -39,6 +48,7 @@ EVENTS = st.one_of(
     *(SUBMITTED, READY) * 3,  # more often than what ends jobs, or few would ever send
     st.builds(ev.StageDeployed, at_s=TIMES, job=JOBS, device=ON),
     st.builds(ev.StageEnded, at_s=TIMES, job=JOBS, device=ON, error=st.sampled_from([None, "broke"])),
+    st.builds(ev.StageEnded, at_s=TIMES, job=JOBS, device=ON, error=st.just("killed"), died=st.just(True)),
     st.builds(ev.TransferDone, at_s=TIMES, job=JOBS, flow=FLOWS),
     st.builds(ev.NetworkApplied, at_s=TIMES, device=ON, version=VERSIONS),
     st.builds(ev.NetworkRefused, at_s=TIMES, device=ON, version=VERSIONS, reason=st.just("no")),
@@ -59,11 +69,11 @@ class Watched:
     """The state, with what must hold after every event. obedient: nodes do at once what they are told."""
 
     def __init__(self, *, obedient: bool) -> None:
-        self.state = SchedulerState(
-            NETWORK, {"rote": Rote("rote"), "rote-once": Rote("rote-once")}.__getitem__
-        )
+        self.state = SchedulerState(NETWORK, {name: Rote(name) for name in POLICIES.values()}.__getitem__)
         self._obedient = obedient
         self._versions = dict.fromkeys(DEVICES, 0)
+        self._deploys: Counter[tuple[JobId, DeviceId]] = Counter()
+        self._new: set[tuple[JobId, DeviceId]] = set()
         for device in DEVICES:
             self.handle(ev.DeviceJoined(at_s=0, device=device, address=f"ip-{device}"))
 
@@ -73,9 +83,21 @@ class Watched:
                 assert effect.device in self.state.devices
                 assert effect.version > self._versions[effect.device]
                 self._versions[effect.device] = effect.version
+            if isinstance(effect, DeployStage):
+                assert effect.device in self.state.devices
+                self._deploys[effect.stage.job, effect.device] += 1
+                self._new.add((effect.stage.job, effect.device))
+            if isinstance(effect, StartStage):
+                record = self.state.jobs[effect.job]
+                assert record.phase is Phase.RUNNING
+                assert record.stages[effect.device], "only what stands is started"
+                self._new.remove((effect.job, effect.device))  # nothing is started twice
             if isinstance(effect, StartTransfer):
                 assert self.state.jobs[effect.job].phase is Phase.RUNNING
                 assert effect.job in ("j", "k")
+        if isinstance(event, ev.DeviceLost):
+            for job in MODES:
+                self._deploys[JobId(job), event.device] = 0
         self._check()
         if self._obedient:
             self._obey(event.at_s)
@@ -99,8 +121,30 @@ class Watched:
         for record in self.state.jobs.values():
             if record.phase.ended:
                 assert not (record.stages or record.ports or record.network)
+                assert record.attendance == Attendance()
             if record.phase is Phase.STOPPING:
                 assert record.stages
+            if record.mode == "loop" and record.phase is Phase.RUNNING:
+                self._check_loop(record)
+        assert all(times <= 1 + RESTARTS for times in self._deploys.values())
+
+    def _check_loop(self, record: JobRecord) -> None:
+        attendance = record.attendance
+        assert E1 in record.stages, "a loop that runs has its server"
+        assert len(attendance.absent) < 2, "and a client, unless that ended well"
+        assert not attendance.lost & attendance.given_up
+        assert not attendance.absent & record.stages.keys()
+        assert attendance.entering.keys() <= record.stages.keys()
+        assert all(device in self.state.devices for device in record.stages)
+        assert {
+            device for device, stands in record.stages.items() if not stands
+        } <= attendance.entering.keys()
+        enforced = {
+            rule.port for rules in self.state._rules._rules.values() for rule in rules.get(record.id, ())
+        }
+        wanted = {rule.port for rule in flow_rules(record, attendance.addresses)}
+        assert enforced == wanted
+        assert len(wanted) == 4 - 2 * len(attendance.absent), "both flows of each client that is not absent"
 
     def tear_down(self) -> None:
         """Every stage leaves; then nobody holds anything, and every device's rules are empty."""
@@ -135,11 +179,14 @@ def test_any_order_of_events_leaves_a_sound_state(events: list[ev.Event], obedie
 @settings(max_examples=100, deadline=None)
 @given(st.lists(EVENTS, max_size=40))
 def test_an_event_that_comes_twice_is_as_if_it_came_once(events: list[ev.Event]) -> None:
-    """But for the start of a transfer, which is said again, since the first may have been lost."""
+    """But for the start of a transfer, which is said again, since the first may have been lost; and for the death of a
+    loop's stage: a second one may well be that of the stage which took the first one's place."""
     once, twice = Watched(obedient=True), Watched(obedient=True)
     for event in events:
         once.handle(event)
         twice.handle(event)
+        if isinstance(event, ev.StageEnded) and MODES[event.job] == "loop":
+            continue
         again = twice.state.handle(event)
         assert all(isinstance(effect, StartTransfer) for effect in again)
         assert isinstance(event, ev.TransferReady) or not again
