@@ -162,6 +162,8 @@ def submit(
         tells = f"`edgeray logs {job}` tells more"
         advice = tells if watch is None else remedy(str(app), job, watch.rounds, resume)
         raise EdgeRayError(f"{job} failed: {view.detail}\n  remedy:   {advice}")
+    if watch is not None and view.phase == "stopped":
+        say(remedy(str(app), job, watch.rounds, resume))
     if view.phase == "stopped" and seconds is None:
         raise typer.Exit(1)
 

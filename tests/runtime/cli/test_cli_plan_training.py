@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def measured(kind: str, **other: Any) -> CutMeasurements:
         "send_s_per_byte": 0.0,
         "steps": 3,
     }
-    return replace(CutMeasurements(**{**values, "send_s_per_byte": 0.0}), **other)
+    return CutMeasurements(**(values | other))
 
 
 @pytest.fixture

@@ -188,6 +188,7 @@ def test_seconds_and_interrupts_stop_the_job_and_keep_its_rounds(
     scheduler = use(FakeScheduler([(b"", VIEW), (lines(THREE[:1]), VIEW)], interrupted=True))
     done = edgeray("submit", APP, "--out", tmp_path / "a", state=tmp_path, code=1)
     assert scheduler.stopped == "interrupted by its user"
+    assert "--resume lenet-edgesplit-overlap` goes on after round 1" in done.stderr
     assert "stopped: 1 of 10 rounds, loss 3.00, accuracy 20.0 %. interrupted" in done.stdout
     assert (tmp_path / "a" / "rounds.jsonl").read_bytes() == lines(THREE[:1])
     # started_s of the view is long ago

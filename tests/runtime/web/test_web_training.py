@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import math
@@ -28,6 +29,7 @@ from training_examples import (
     view,
 )
 
+from edgeray.scheduler.views import plan_json
 from edgeray.telemetry.training_records import TrainingComparison
 from edgeray.telemetry.training_runs import (
     faults,
@@ -37,6 +39,7 @@ from edgeray.telemetry.training_runs import (
     planned_clients,
     seconds_to,
 )
+from edgeray.training.records import ClientRound, RoundRecord
 from edgeray.web.training import write_training_report
 from edgeray.web.training_summary import (
     failure_lines,
@@ -45,6 +48,19 @@ from edgeray.web.training_summary import (
     render_training_table,
     shown,
     training_sentences,
+)
+from policies.model import (
+    DeviceId,
+    Flow,
+    Job,
+    JobId,
+    Plan,
+    Profile,
+    Rounds,
+    Task,
+    TaskId,
+    Training,
+    Workload,
 )
 
 WHY = "client-c1: the whole model takes 1.20 GB on a pi, which has 1.00 GB"
@@ -99,6 +115,47 @@ class Page(HTMLParser):
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[TrainingComparison], Page]:
     return lambda comparison: Page(write_training_report(comparison, tmp_path / "new"))
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report on FIVE."""
+    return write_training_report(comparison_of(*FIVE), tmp_path_factory.mktemp("five") / "new").parent
+
+
+def test_made_up_rounds_and_plans_are_of_the_form_of_true_ones() -> None:
+    made = a_round(1, 10.0, 0.5)
+    names = {field.name for field in dataclasses.fields(ClientRound)}
+    one = ClientRound(**{name: value for name, value in made["clients"][0].items() if name in names})
+    true = RoundRecord(**{**made, "clients": (one,)}).as_json()
+    assert set(true) == set(made) and set(true["clients"][0]) == set(made["clients"][0])
+    parts = ("compute_s", "server_s", "transfer_s", "idle_s")
+    assert [true["clients"][0][part] for part in parts] == [made["clients"][0][part] for part in parts]
+
+    server, client = TaskId("server"), TaskId("client-c1")
+    flows = (Flow(producer=client, consumer=server), Flow(producer=server, consumer=client))
+    rounds = Rounds(cuts={client: 1}, micro_batches=2, round_s=9.0, predicted_s=10.0, bound_s=8.0)
+    planned = Plan(
+        job=JobId("training"),
+        policy="edgesplit",
+        placement={server: DeviceId("server"), client: DeviceId("c1")},
+        routes={flow.id: (DeviceId("c1"), DeviceId("server")) for flow in flows},
+        rates_bps={flow.id: 7.5e6 for flow in flows},
+        ceilings_bps={flow.id: 30e6 for flow in flows},
+        throughput_per_s=0.1,
+        bottleneck="device c1",
+        rounds=rounds,
+    )
+    job = Job(
+        id=JobId("training"),
+        tasks=(Task(id=server), Task(id=client)),
+        flows=flows,
+        mode="loop",
+        training=Training(server=server, batches={client: 3}, rounds=3),
+    )
+    profile = Profile(seconds={}, output_bytes={}, peak_memory_bytes={}, cuts=CUTS)
+    told = plan_json(planned, Workload(job=job, profile=profile))
+    assert told["rounds"] == plan({"c1": 1}, predicted_s=10.0, bound_s=8.0)["rounds"]
 
 
 def test_the_first_round_counts_only_where_there_is_no_other() -> None:
@@ -217,10 +274,8 @@ def test_table_has_a_row_a_policy() -> None:
     assert "0/3" in rows["vanilla-fl"] and "–" in rows["vanilla-fl"]
 
 
-def test_page_tells_the_numbers_and_stands_alone(
-    write: Callable[[TrainingComparison], Page], tmp_path: Path
-) -> None:
-    page = write(comparison_of(*FIVE))
+def test_page_tells_the_numbers_and_stands_alone(five: Path) -> None:
+    page = Page(five / "report.html")
     for tag, attributes in page.tags:
         assert tag not in ("script", "link", "iframe", "object", "embed"), tag
         for name in ("src", "srcset", "href"):
@@ -242,23 +297,19 @@ def test_page_tells_the_numbers_and_stands_alone(
     assert page.row("c1", cells=7)[1:] == ["12.0 s", "7.50 s", "4.50 s", "6.00 s", "3.00 s", "1.50 s"]
     assert f"cannot be placed: {WHY}" in page.words
     assert "devices are network namespaces with CPU and memory limits" in page.words
-    assert (
-        json.loads((tmp_path / "new" / "comparison.json").read_text())["runs"][4]["jobs"][0]["above_bound"]
-        == 0.25
-    )
+    told = json.loads((five / "comparison.json").read_text())
+    assert told["runs"][4]["jobs"][0]["above_bound"] == 0.25
 
 
-def test_page_has_pictures_for_light_and_dark(
-    write: Callable[[TrainingComparison], Page], tmp_path: Path
-) -> None:
-    page = write(comparison_of(*FIVE))
+def test_page_has_pictures_for_light_and_dark(five: Path) -> None:
+    page = Page(five / "report.html")
     uris = [a.get("src") or a.get("srcset") or "" for tag, a in page.tags if tag in ("img", "source")]
     assert len(uris) == 2 * 4
     for uri in uris:
         with Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))) as picture:
             picture.load()
             assert picture.width > 400 and len(picture.convert("RGB").getcolors(1 << 24) or ()) > 20
-    assert sorted(path.name for path in (tmp_path / "new").glob("*.png")) == [
+    assert sorted(path.name for path in five.glob("*.png")) == [
         "accuracy.png",
         "loads.png",
         "loss.png",
