@@ -136,7 +136,7 @@ def _checked(message: Any) -> tuple[str, Any]:
         kind, sent = message
         expected = _VALUES[kind]
         value = unpacked(sent)
-    except (TypeError, ValueError, LookupError, AttributeError, BadInputError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, BadInputError) as error:
         raise FlowError(
             f"what came is no message of a training run: {str(message)[:80]!r}: {error}"
         ) from error

@@ -110,15 +110,14 @@ def _train_rounds(
         if not attendance.wait(all_within_s):
             return False
         all_within_s = 0.0
-        try:
-            record = server.run_round()
-        except FlowError as error:
-            if context.stop.is_set():
-                return False
+        record = _tried(server)
+        if context.stop.is_set():
+            return False  # clients were cut off in this round: it does not count
+        if isinstance(record, str):
             failures += 1
-            log.warning("round %d is tried again: %s", server.rounds_done + 1, error)
             if failures == TRIES:
-                raise StageError(f"{error}, {TRIES} times in a row") from error
+                raise StageError(f"{record}, {TRIES} times in a row")
+            log.warning("round %d is tried again: %s", server.rounds_done + 1, record)
             continue
         failures = 0
         files.keep(record)
@@ -127,14 +126,23 @@ def _train_rounds(
     return True
 
 
+def _tried(server: Server) -> RoundRecord | str:
+    """The next round; why, when nobody finished it."""
+    try:
+        return server.run_round()
+    except FlowError as error:
+        return str(error)
+
+
 def told(record: RoundRecord, rounds: int) -> str:
     """A round in one line."""
     up_bytes = sum(one.up_bytes for one in record.clients)
     down_bytes = sum(one.down_bytes for one in record.clients)
     accuracy = "" if record.accuracy is None else f", accuracy {record.accuracy:.4f}"
+    clients = f"{len(record.clients)} client{'s' if len(record.clients) > 1 else ''}"
     line = (
         f"round {record.number} of {rounds}: loss {record.loss:.4f}{accuracy}, {record.seconds_s:.2f} s, "
-        f"{len(record.clients)} clients, {up_bytes / 1e6:.2f} MB up, {down_bytes / 1e6:.2f} MB down"
+        f"{clients}, {up_bytes / 1e6:.2f} MB up, {down_bytes / 1e6:.2f} MB down"
     )
     lost = "; ".join(f"{client} ({why})" for client, why in sorted(record.dropped.items()))
     return f"{line}; without {lost}" if lost else line
