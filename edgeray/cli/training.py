@@ -15,7 +15,7 @@ from edgeray.cli.console import bytes_text, seconds_text
 from edgeray.errors import ClusterError
 from edgeray.telemetry.rounds import RoundsReader, rounds_done
 from edgeray.telemetry.training_records import Round
-from edgeray.telemetry.training_runs import last_known, median_round_s, sent_bytes, steady
+from edgeray.telemetry.training_runs import dropped, last_known, median_round_s, sent_bytes, steady
 from edgeray.web.numbers import accuracy, figures, finite
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def round_line(each: Round, asked: int, plan: Mapping[str, Any] | None) -> str:
     against = "" if predicted_s is None else f" ({seconds_text(predicted_s)} predicted)"
     parts.append(f"{seconds_text(each['seconds_s'])}{against}")
     parts.append(f"{bytes_text(up_bytes)} up, {bytes_text(down_bytes)} down")
-    dropped = [f"  dropped {client}: {why}" for client, why in sorted(each["dropped"].items())]
-    return "\n".join([", ".join(parts), *dropped])
+    lost = [f"  dropped {device}: {why}" for device, why in dropped(each, plan)]
+    return "\n".join([", ".join(parts), *lost])
 
 
 def summary_lines(view: JobView, rounds: Sequence[Round], asked: int) -> list[str]:

@@ -99,7 +99,7 @@ def mean_spent(run: TrainingRun) -> dict[str, Spent]:
     rows: dict[str, list[Mapping[str, Any]]] = {each.device: [] for each in run.clients}
     for each in steady(run.rounds):
         for client in each["clients"]:
-            rows.setdefault(client["client"], []).append(client)
+            rows.setdefault(device_of(client["client"], run.plan), []).append(client)
     return {device: _mean(found) for device, found in rows.items() if found}
 
 
@@ -148,11 +148,22 @@ def seconds_to(rounds: Sequence[Round], accuracy: float) -> float | None:
     return None
 
 
-def faults(rounds: Sequence[Round]) -> Iterator[tuple[int, str, str]]:
-    """Round, client and why, of each that was dropped from a round."""
-    for each in rounds:
-        for client, why in sorted(each["dropped"].items()):
-            yield each["number"], client, why
+def faults(run: TrainingRun) -> Iterator[tuple[int, str, str]]:
+    """Round, device and why, of each that was dropped from a round."""
+    for each in run.rounds:
+        for device, why in dropped(each, run.plan):
+            yield each["number"], device, why
+
+
+def dropped(each: Round, plan: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Device and why, of each that was dropped from the round."""
+    return sorted((device_of(client, plan), why) for client, why in each["dropped"].items())
+
+
+def device_of(client: str, plan: Mapping[str, Any] | None) -> str:
+    """Where a client's task runs; rounds name the task."""
+    device: str = (plan or {}).get("placement", {}).get(client, client)
+    return device
 
 
 def _less_one(measured_s: float | None, reckoned_s: float | None) -> float | None:

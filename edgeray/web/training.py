@@ -79,7 +79,7 @@ def _view(comparison: TrainingComparison, folder: Path) -> dict[str, Any]:
         ),
         "rows": [_row(rows, row, number, reached) for number, row in enumerate(rows, start=1)],
         "best": {row.name for row in ranked(rows)[:1]},
-        "faults": [(row.name, *fault) for row in rows for fault in faults(row.run.rounds)],
+        "faults": [(row.name, *fault) for row in rows for fault in faults(row.run)],
         "planning": [(policy.policy, policy.planning_s) for policy in comparison.runs],
         "devices": sorted(comparison.network["devices"].items()),
         "links": sorted(comparison.network["links"], key=lambda link: str(link["id"])),

@@ -145,7 +145,7 @@ def _below_bound(rows: list[Shown]) -> Iterator[str]:
 
 def _faults(rows: list[Shown]) -> Iterator[str]:
     for row in rows:
-        count = sum(1 for _ in faults(row.run.rounds))
+        count = sum(1 for _ in faults(row.run))
         if count:
             times_told = "once" if count == 1 else f"{count} times"
             yield f"{row.name}: a device was dropped from its round {times_told}; which and why is told below."

@@ -91,7 +91,11 @@ def test_rounds_are_read_line_by_line_in_pieces(piece_bytes: int, monkeypatch: p
 
 def test_a_round_that_did_not_count_is_read_anew() -> None:
     """The server was killed between a round's record and its checkpoint, and trains it again."""
-    first, killed, again = lines(THREE[:1]), round_json(2, 99.0, dropped={"c2": "a long story"}), lines(THREE)
+    first, killed, again = (
+        lines(THREE[:1]),
+        round_json(2, 99.0, dropped={"client-c2": "a long story"}),
+        lines(THREE),
+    )
     reader, read = reader_of(first + lines([killed]), first, again)
     assert [read() for _ in range(3)] == [[1, 2], [], [3]]
     assert reader.rounds == THREE
@@ -138,7 +142,7 @@ def test_training_is_followed_round_by_round_and_its_model_fetched(
 
 
 def test_who_was_dropped_is_told_with_its_reason(use: Callable[..., FakeScheduler], tmp_path: Path) -> None:
-    dropped = round_json(1, dropped={"c2": "nothing came from it for 60 s"}, accuracy=None)
+    dropped = round_json(1, dropped={"client-c2": "nothing came from it for 60 s"}, accuracy=None)
     use(FakeScheduler([(lines([dropped]), DONE)]))
     told = edgeray("submit", APP, "--out", tmp_path / "out", state=tmp_path).stderr
     assert "dropped c2: nothing came from it for 60 s" in told and "accuracy" not in told

@@ -85,7 +85,7 @@ def round_json(number: int, seconds_s: float = 12.0, **changes: Any) -> dict[str
     }
     values: dict[str, Any] = {
         "number": number,
-        "clients": [{"client": device, **client} for device in ("c1", "c2")],
+        "clients": [{"client": task, **client} for task in ("client-c1", "client-c2")],
         "dropped": {},
         "seconds_s": seconds_s,
         "busy_s": 1.0,

@@ -181,7 +181,7 @@ def test_a_plan_is_told_client_by_client_with_the_names_of_its_cuts() -> None:
 
 
 def test_the_parts_of_a_round_are_means_over_the_rounds_in_which_a_device_was_there() -> None:
-    late = [client_round("c2", 10.0), client_round("c1", 10.0, compute_s=6.0, idle_s=0.0)]
+    late = [client_round("client-c2", 10.0), client_round("client-c1", 10.0, compute_s=6.0, idle_s=0.0)]
     run = run_of(
         "edgesplit", a_round(1, 99.0, None), a_round(2, 20.0, None), a_round(3, 10.0, None, clients=late)
     )
@@ -193,11 +193,16 @@ def test_the_parts_of_a_round_are_means_over_the_rounds_in_which_a_device_was_th
 
 def test_peaks_faults_and_the_time_to_an_accuracy_come_from_all_rounds() -> None:
     first = a_round(
-        1, 20.0, 0.5, peak_activation_bytes=9, peak_half_bytes=1, dropped={"c2": "gone", "c1": "late"}
+        1,
+        20.0,
+        0.5,
+        peak_activation_bytes=9,
+        peak_half_bytes=1,
+        dropped={"client-c2": "gone", "client-c1": "late"},
     )
     second = a_round(2, 10.0, 0.7, peak_activation_bytes=8, peak_half_bytes=2)
     assert peak_server_bytes([first, second]) == (9, 2)
-    assert list(faults([first, second])) == [(1, "c1", "late"), (1, "c2", "gone")]
+    assert list(faults(run_of("edgesplit", first, second))) == [(1, "c1", "late"), (1, "c2", "gone")]
     assert seconds_to([first, second], 0.6) == 30.0 and seconds_to([first, second], 0.71) is None
 
 
@@ -318,8 +323,8 @@ def test_page_has_pictures_for_light_and_dark(five: Path) -> None:
 
 
 def test_faults_and_rounds_are_listed(write: Callable[[TrainingComparison], Page]) -> None:
-    clients = [client_round(device, 10.0) for device in DEVICES if device != "c2"]
-    broken = a_round(2, 10.0, 0.6, clients=clients, dropped={"c2": "nothing came from it for 60 s"})
+    clients = [client_round(f"client-{device}", 10.0) for device in DEVICES if device != "c2"]
+    broken = a_round(2, 10.0, 0.6, clients=clients, dropped={"client-c2": "nothing came from it for 60 s"})
     page = write(comparison_of(run_of("edgesplit", a_round(1, 20.0, 0.4), broken, a_round(3, 10.0, 0.7))))
     assert page.row("edgesplit", cells=4)[1:] == ["2", "c2", "nothing came from it for 60 s"]
     assert page.row("2", cells=10) == [
@@ -351,7 +356,10 @@ def test_hostile_names_stay_text(write: Callable[[TrainingComparison], Page], tm
 def test_many_devices_stay_readable(write: Callable[[TrainingComparison], Page], tmp_path: Path) -> None:
     names = [f"d{number:03}" for number in range(100)]
     cuts = plan(dict.fromkeys(names, 1), predicted_s=9.0, bound_s=8.0)
-    rounds = [a_round(n, 10.0, 0.5, clients=[client_round(name, 10.0) for name in names]) for n in (1, 2)]
+    rounds = [
+        a_round(n, 10.0, 0.5, clients=[client_round(f"client-{name}", 10.0) for name in names])
+        for n in (1, 2)
+    ]
     write(comparison_of(run_of("edgesplit", *rounds, plan=cuts)))
     with Image.open(tmp_path / "new" / "rounds.png") as picture:
         assert picture.height < 1000

@@ -89,7 +89,7 @@ def client_round(client: str, seconds_s: float, **changes: Any) -> dict[str, Any
 def a_round(number: int, seconds_s: float, accuracy: float | None, **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "number": number,
-        "clients": [client_round(device, seconds_s) for device in DEVICES],
+        "clients": [client_round(f"client-{device}", seconds_s) for device in DEVICES],
         "dropped": {},
         "seconds_s": seconds_s,
         "busy_s": 0.4 * seconds_s,
