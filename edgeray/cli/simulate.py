@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,8 +20,9 @@ from edgeray.errors import BadInputError
 
 if TYPE_CHECKING:
     from edgeray.cli.outcomes import Run
-    from edgeray.cli.simulating import Course
+    from edgeray.cli.simulating import Course, Options
     from edgeray.simulator import Scenario
+    from edgeray.spec import Cluster
 
 MOST_ITEMIZED = 20
 """Jobs; of more, `--detail auto` follows rates and not each item."""
@@ -95,6 +96,10 @@ def simulate(
     seed: Annotated[
         int, typer.Option(min=0, help="Of random arrivals and sources; the same gives the same.")
     ] = 0,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="Of split training; default: as many as the job says."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for jobs.csv, one row a job.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -102,6 +107,7 @@ def simulate(
     from edgeray.cli import outcomes
     from edgeray.cli.simulating import Options, course
     from edgeray.spec import load_cluster
+    from edgeray.spec.split_training import is_split_training
     from edgeray.testbed import require_current
 
     _check_choices(detail=detail, sharing=sharing, seconds=seconds, job_seconds=job_seconds)
@@ -120,6 +126,16 @@ def simulate(
         link=tuple(link or ()),
     )
     loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
+    if any(is_split_training(job) for job in options.jobs):
+        others = _used(options) | {
+            "--detail": detail != "auto",
+            "--sharing": sharing != "granted",
+            "--out": out is not None,
+        }
+        _simulate_training(options.jobs, loaded, _chosen(policy, policies), rounds, others, as_json)
+        return
+    if rounds is not None:
+        raise BadInputError("--rounds: for jobs of split training (kind: split-training) only")
     planned = course(options, loaded)
     named = _named(policy, policies, planned)
     scenarios = [(name, planned.scenario(name or policy)) for name in named]
@@ -154,18 +170,57 @@ def _check_choices(*, detail: str, sharing: str, seconds: float | None, job_seco
             raise BadInputError(f"{option} {value}: expected a number above 0, at most 36000000")
 
 
-def _named(policy: str | None, policies: str | None, planned: Course) -> list[str | None]:
-    """The policies of --policies; one None without it."""
+def _chosen(policy: str | None, policies: str | None) -> list[str | None]:
+    """Those of --policies, else that of --policy; None: the default."""
     if policies is None:
-        return [None]
+        return [policy]
     if policy is not None:
         raise BadInputError("--policy and --policies exclude each other\n  remedy:   keep one of them")
+    return list(distinct_names(policies))
+
+
+def _used(options: Options) -> dict[str, bool]:
+    """Options that say what happens to streams and one-shot jobs, and whether they were given."""
+    return {
+        "--seconds": options.seconds is not None,
+        "--jobs": options.count is not None,
+        "--arrivals": options.arrivals != "together",
+        "--items": options.items is not None,
+        "--job-seconds": options.job_seconds is not None,
+        "--sources": options.sources is not None,
+        "--trace": options.trace is not None,
+        "--fail": bool(options.fail),
+        "--return": bool(options.come_back),
+        "--link": bool(options.link),
+    }
+
+
+def _simulate_training(
+    jobs: Sequence[Path],
+    cluster: Cluster,
+    policies: Sequence[str | None],
+    rounds: int | None,
+    others: Mapping[str, bool],
+    as_json: bool,
+) -> None:
+    from edgeray.cli.simulate_training import refuse_options, simulate_rounds
+
+    refuse_options(others)
+    if not simulate_rounds(jobs, cluster, policies, rounds, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _named(policy: str | None, policies: str | None, planned: Course) -> list[str | None]:
+    """The policies of --policies; one None without it."""
+    chosen = _chosen(policy, policies)
+    if policies is None:
+        return [None]
     if any(visit.policy is not None for visit in planned.visits):
         raise BadInputError(
             "--policies with a trace whose jobs name policies of their own would compare nothing\n"
             "  remedy:   remove `policy` from the trace, or --policies"
         )
-    return list(distinct_names(policies))
+    return chosen
 
 
 def _bound_per_s(planned: Course) -> float | None:

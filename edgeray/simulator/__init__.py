@@ -10,6 +10,7 @@ from edgeray.simulator.scenario import (
     Scenario,
 )
 from edgeray.simulator.simulate import simulate
+from edgeray.simulator.training import SimulatedTraining, simulate_training
 
 __all__ = [
     "Arrival",
@@ -20,5 +21,7 @@ __all__ = [
     "Outcome",
     "Scenario",
     "SimulatedJob",
+    "SimulatedTraining",
     "simulate",
+    "simulate_training",
 ]
