@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich import box
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stderr, stdout
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 """Of more devices the first are shown."""
+WIDEST = 200
+"""Columns of a table at most."""
 
 
 def plan_split(job_files: list[Path], policy: str | None, cluster: Path | None, as_json: bool) -> None:
@@ -89,30 +93,31 @@ def print_training_plan(answer: dict[str, Any]) -> None:
         markup=False,
         highlight=False,
     )
-    table = Table()
+    stdout.print(_devices_table(answer["devices"], "at least" if guaranteed else "rate"))
+
+
+def _devices_table(rows: Sequence[dict[str, Any]], rate: str) -> Table:
+    """One row a client; seconds and bytes are those of a round."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     headings = (
         "device",
         "type",
-        "cut",
-        "after layer",
+        "cut: layer",
         "layers",
         "computing",
         "server",
         "up",
         "down",
         "weights",
+        rate,
     )
-    for column, heading in enumerate((*headings, "at least" if guaranteed else "rate")):
-        table.add_column(heading, justify="right" if column == 2 or column > 3 else "left")
-    for number, row in enumerate(answer["devices"]):
-        if number == MOST_ROWS:
-            table.add_row(f"{len(answer['devices']) - MOST_ROWS} more")
-            break
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if column > 2 else "left")
+    for row in rows[:MOST_ROWS]:
         table.add_row(
             escape(row["device"]),
             escape(row["type"]),
-            str(row["cut"]),
-            escape(row["layer"]),
+            f"{row['cut']}: {escape(row['layer'])}",
             f"{row['layers']} of {row['layers_total']}",
             seconds_text(row["computing_s"]),
             seconds_text(row["server_s"]),
@@ -121,7 +126,11 @@ def print_training_plan(answer: dict[str, Any]) -> None:
             bytes_text(row["weights_bytes"]),
             bps_text(row["rate_bps"]),
         )
-    stdout.print(table)
+    if len(rows) > MOST_ROWS:
+        table.add_row(f"{len(rows) - MOST_ROWS} more")
+    # As wide as it is: on a narrow terminal long lines go on below, where cells would be cut short.
+    table.width = Measurement.get(stdout, stdout.options.update(width=WIDEST), table).maximum
+    return table
 
 
 def _rounds(answer: dict[str, Any]) -> str:
