@@ -47,7 +47,7 @@ class RoundModel:
             return RoundModel(chain_s=chain_s, loads_s=(bits / instance.total_bps)[None])
         up_bits, down_bits = (np.where(usable, way, 0.0) for way in (parts.up_bits, parts.down_bits))
         ways = [up_bits, down_bits] if parts.full_duplex else [up_bits + down_bits]
-        loads = [parts.server_s / parts.servers]
+        loads = [np.where(usable, parts.server_s / parts.servers, 0.0)]
         for crossing, capacity_bps in _links(instance):
             loads += [way * crossing[:, None] / capacity_bps for way in ways]
         return RoundModel(
@@ -80,17 +80,16 @@ def _links(instance: SplitInstance) -> list[tuple[Floats, float]]:
 
 
 def _chain_s(instance: SplitInstance, parts: Parts, ways: Sequence[Floats]) -> Floats:
-    most_bps, steps = _most_bps(instance)[:, None], instance.steps
-    once_s: Floats | float = 0.0
+    most_bps, steps, once_s = _most_bps(instance)[:, None], instance.steps, np.zeros(1)
     stages = [parts.device_s, parts.server_s, *(way / most_bps for way in ways)]
     if steps is not None:
-        weights_s = steps.weights_bits / most_bps
-        once_s = 2 * (steps.weights_s + steps.server_weights_s + weights_s)
-        stages = [stages[0] - 2 * steps.weights_s, stages[1] - 2 * steps.server_weights_s]
-        stages += [np.maximum(way / most_bps - weights_s, 0.0) for way in ways]
-    longest_s = np.maximum.reduce(stages)
-    rest_s = sum(stages) - longest_s
-    chain_s: Floats = once_s + longest_s + rest_s / parts.micro_batches
+        way_s = steps.weights_bits / most_bps
+        once_s = 2 * (steps.weights_s + steps.server_weights_s + way_s)
+        around_s = [2 * steps.weights_s, 2 * steps.server_weights_s, *(way_s for _ in ways)]
+        stages = [stage_s - each_s for stage_s, each_s in zip(stages, around_s, strict=True)]
+    stages_s = np.stack([np.where(instance.usable, stage_s, 0.0) for stage_s in stages])
+    longest_s = stages_s.max(axis=0)
+    chain_s: Floats = once_s + longest_s + (stages_s.sum(axis=0) - longest_s) / parts.micro_batches
     return chain_s
 
 

@@ -262,9 +262,25 @@ def test_cuts_that_do_not_fit_a_devices_memory_are_left_out() -> None:
     assert reasons(workload, net, "vanilla-fl") == (
         "device c1: cut 2 (the whole model) needs 9 GB of memory, it has 4 GB"
     )
-    infinite = (np.inf, 1.0, np.inf)
-    unmeasured = replace(CUTS, forward_s={**CUTS.forward_s, "pi": infinite})
-    assert placed("edgesplit", training_job(unmeasured, ["c1"]), net).rounds.cuts == {C1: 1}  # type: ignore[union-attr]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["edgesplit", "edgesplit-alternating", "edgesplit-overlap"])
+def test_cuts_that_were_not_measured_are_left_out(name: str) -> None:
+    """Of a model that is too large, on the device or on the server, only some cuts have seconds."""
+    device, server = (np.inf, 1.0, np.inf), (1.0, np.inf, np.inf)
+    for change in (
+        {"forward_s": {**CUTS.forward_s, "pi": device}, "memory_bytes": {**CUTS.memory_bytes, "pi": device}},
+        {"server_s": {**CUTS.server_s, "server": (np.inf, 1.0, np.inf)}},
+        {
+            "server_s": {**CUTS.server_s, "server": server},
+            "forward_s": {**CUTS.forward_s, "pi": (1.0, 2.0, np.inf)},
+        },
+    ):
+        workload = training_job(replace(CUTS, **change), ["c1"], micro_batches=4)  # type: ignore[arg-type]
+        rounds = placed(name, workload, star(["pi"])).rounds
+        assert rounds is not None and np.isfinite(rounds.predicted_s)
+        assert rounds.cuts == {C1: 0 if "server_s" in change and "forward_s" in change else 1}
 
 
 def test_what_cannot_be_trained_is_refused_by_name() -> None:
