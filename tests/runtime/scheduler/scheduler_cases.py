@@ -52,10 +52,13 @@ TRAINING = Training(server=A, batches={B: 4, C: 4}, rounds=3)
 
 def workload(name: str, mode: Mode) -> Workload:
     """a feeds b and c; in a loop it trains a model with them, and they feed it too."""
+    where = PLACEMENT if mode == "loop" else {}
     pairs = [(A, B), (A, C), *([(B, A), (C, A)] if mode == "loop" else [])]
     job = Job(
         id=JobId(name),
-        tasks=tuple(Task(id=task, work_flop=1, memory_bytes=30) for task in (A, B, C)),
+        tasks=tuple(
+            Task(id=task, device=where.get(task), work_flop=1, memory_bytes=30) for task in (A, B, C)
+        ),
         flows=tuple(Flow(producer=one, consumer=other, size_bytes=1) for one, other in pairs),
         mode=mode,
         training=TRAINING if mode == "loop" else None,
