@@ -23,6 +23,11 @@ def federated_average(parts: Iterable[tuple[State, int]]) -> dict[str, Tensor]:
     Raises FlowError when there is no sample at all, or clients disagree about names or shapes.
     Source: McMahan et al. 2017, Communication-efficient learning of deep networks, Alg. 1.
     """
+    with torch.no_grad():
+        return _averaged(parts)
+
+
+def _averaged(parts: Iterable[tuple[State, int]]) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     types: dict[str, torch.dtype] = {}
     total = 0
@@ -34,7 +39,7 @@ def federated_average(parts: Iterable[tuple[State, int]]) -> dict[str, Tensor]:
             _check_same(sums, state)
             for name, value in state.items():
                 if value.is_floating_point():
-                    sums[name].add_(value.detach(), alpha=samples)
+                    sums[name].add_(value, alpha=samples)
                 else:
                     torch.maximum(sums[name], value, out=sums[name])
         total += samples
@@ -47,7 +52,7 @@ def federated_average(parts: Iterable[tuple[State, int]]) -> dict[str, Tensor]:
 
 
 def _share(value: Tensor, samples: int) -> Tensor:
-    return value.detach().double() * samples if value.is_floating_point() else value.detach().clone()
+    return value.double() * samples if value.is_floating_point() else value.clone()
 
 
 def _check_same(sums: State, state: State) -> None:

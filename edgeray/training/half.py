@@ -15,7 +15,7 @@ from edgeray.training.messages import Backward, Forward, Loss
 from edgeray.training.optimizers import Optimizer
 from edgeray.training.saved import SavedActivations
 from edgeray.training.settings import Settings
-from edgeray.training.weights import tensor_bytes
+from edgeray.training.weights import held_by, tensor_bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +115,7 @@ class Half:
 
     def size_bytes(self) -> int:
         """Weights, buffers and optimizer state."""
-        weights = [value for stage in self.stages for value in stage.state_dict().values()]
+        weights = [value for stage in self.stages for value in held_by(stage).values()]
         return tensor_bytes(weights) + self.optimizer.size_bytes()
 
 

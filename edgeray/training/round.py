@@ -68,6 +68,7 @@ class Round:
             )
             for member in members
         }
+        self._open = dict(self._parts)  # those that have neither finished nor been dropped
 
     def run(self, head_weights: Callable[[Member], Mapping[str, Tensor]]) -> None:
         """Train until every member has finished or was dropped. head_weights: those of a member's layers."""
@@ -77,7 +78,7 @@ class Round:
                 self._start(part.member, head_weights(part.member))
             else:
                 self._drop(part, f"its channel broke: {broken}")
-        while self._open():
+        while self._open:
             self._hear()
             if self._mode.pending:
                 self._step()
@@ -117,25 +118,21 @@ class Round:
         )
         member.session.say("round", start)
 
-    def _open(self) -> list[Progress]:
-        return [
-            part
-            for client, part in self._parts.items()
-            if part.finished is None and client not in self.dropped
-        ]
-
     def _hear(self) -> None:
         """Take in all messages that have come; wait for one if there is nothing else to do."""
-        while True:
-            wait_s = 0.0 if self._mode.pending else self._drop_overdue()
-            if not self._open():
-                return
+        while self._open:
             try:
-                heard = self._inbox.get(timeout=wait_s) if wait_s > 0 else self._inbox.get_nowait()
+                heard = self._inbox.get_nowait()
             except queue.Empty:
                 if self._mode.pending:
                     return
-                continue
+                wait_s = self._drop_overdue()
+                if not self._open:
+                    return
+                try:
+                    heard = self._inbox.get(timeout=wait_s)
+                except queue.Empty:
+                    continue
             part = self._parts.get(heard.session.client)
             if part is not None and part.member.session is heard.session:  # not of one dropped before
                 self._take(part, heard)
@@ -143,7 +140,7 @@ class Round:
     def _drop_overdue(self) -> float:
         """Drop whoever is silent for too long; seconds until the next one may be."""
         now_s, left_s = self._clock(), self._patience_s
-        for part in self._open():
+        for part in tuple(self._open.values()):
             quiet_since_s = part.member.session.quiet_since_s()
             if not part.here and quiet_since_s is not None:
                 part_left_s = quiet_since_s + self._patience_s - now_s
@@ -159,6 +156,8 @@ class Round:
         try:
             if heard.kind == GONE:
                 raise FlowError(f"its channel broke: {heard.value}")
+            if part.finished is not None:
+                raise FlowError(f"it said {heard.kind!r} after it had finished")
             if heard.kind == "labels" and isinstance(heard.value, Tensor):
                 part.member.labels = heard.value
             elif heard.kind == "forward" and isinstance(heard.value, Forward) and not part.member.whole:
@@ -203,6 +202,7 @@ class Round:
         whole = part.member.whole
         part.losses = (finished.loss_sum, finished.seen) if whole else self._halves.losses(part.member.client)
         part.finished = finished
+        del self._open[part.member.client]
 
     def _step(self) -> None:
         began_s = self._clock()
@@ -217,6 +217,7 @@ class Round:
     def _drop(self, part: Progress, why: str) -> None:
         if part.finished is None:
             self.dropped[part.member.client] = why
+            del self._open[part.member.client]
             self._mode.drop(part.member.client)
             self._halves.drop(part.member.client)
         self.gone.append(part.member)

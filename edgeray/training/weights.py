@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from edgeray.errors import FlowError
@@ -11,14 +12,15 @@ from edgeray.errors import FlowError
 
 def weights_of(modules: Iterable[nn.Module]) -> dict[str, Tensor]:
     """A copy of the modules' weights and buffers."""
-    return {name: value.detach().clone() for module in modules for name, value in module.state_dict().items()}
+    with torch.no_grad():
+        return {name: value.clone() for module in modules for name, value in held_by(module).items()}
 
 
 def load_weights(modules: Iterable[nn.Module], weights: Mapping[str, Tensor]) -> None:
     """Set the modules' weights; weights may name more than theirs. Raises FlowError when one is missing or of
     another shape."""
     for module in modules:
-        own = module.state_dict()
+        own = held_by(module)
         wrong = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
         if wrong:
             raise FlowError(f"{len(wrong)} weights are missing or of another shape, {wrong[0]} is the first")
@@ -27,7 +29,12 @@ def load_weights(modules: Iterable[nn.Module], weights: Mapping[str, Tensor]) ->
 
 def part_of(weights: Mapping[str, Tensor], modules: Iterable[nn.Module]) -> dict[str, Tensor]:
     """Those of the weights that the modules have."""
-    return {name: weights[name] for module in modules for name in module.state_dict()}
+    return {name: weights[name] for module in modules for name in held_by(module)}
+
+
+def held_by(module: nn.Module) -> dict[str, Tensor]:
+    """A module's weights and buffers themselves. Without a view of each, which is dear while many threads take turns."""
+    return module.state_dict(keep_vars=True)
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:

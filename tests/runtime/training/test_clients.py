@@ -256,3 +256,31 @@ def _client_over(name: str, channel: object) -> threading.Thread:
     """A worker on any channel, in a thread; how it ends does not matter."""
     loss = nn.functional.cross_entropy
     return worker_thread(Worker(name, THREE[name], cutter(residual()), channel, loss=loss))  # type: ignore[arg-type]
+
+
+def test_what_comes_after_the_end_of_a_round_costs_a_client_the_next_ones() -> None:
+    server = make_server(residual, SGD)
+    slow = join(server, residual, "a", Data(3, samples=40), 2)
+    near, far = local_pair()
+    server.join("b", far, 6)
+    thread = _client_over("b", _SaysMore(near))
+    record = server.run_round()
+    assert [one.client for one in record.clients] == ["a", "b"]
+    assert server.run_round().dropped.keys() <= {"b"}
+    assert server.clients == ("a",)
+    server.finish()
+    for one in (thread, slow.thread):
+        one.join(30)
+        assert not one.is_alive()
+
+
+class _SaysMore(_Breaks):
+    """Finishes twice."""
+
+    def __init__(self, channel: object) -> None:
+        super().__init__(channel, "", 1)
+
+    def send(self, kind: str, value: object) -> None:
+        super().send(kind, value)
+        if kind == "finished":
+            super().send(kind, value)
