@@ -14,6 +14,7 @@ a line afterwards; so the lines only ever grow, and whoever reads them as they g
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -36,6 +37,8 @@ from edgeray.training.checkpoint import (
 )
 from edgeray.training.recipe import Recipe
 from edgeray.training.records import RoundRecord
+
+log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
 RECIPE = "recipe.json"
@@ -109,7 +112,8 @@ class RunFiles:
             return None
         try:
             return self._checked(self._kept, model)
-        except BadInputError:
+        except BadInputError as error:
+            log.info("what another run left here is removed: %s", error)
             return None
 
     def _of_job(self, job: str, model: nn.Module) -> Checkpoint:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +30,7 @@ from edgeray.training.device_data import DeviceData
 from edgeray.training.recipe import Recipe
 from edgeray.training.shares import share_of
 from policies.model import DeviceId, FlowId, JobId, Rounds, TaskId
-from tests.runtime.node.line_ends import HERE, free_ports
+from tests.runtime.node.line_ends import HERE
 from tests.runtime.training.cases import federated_learning
 
 SERVER = TaskId("server")
@@ -126,7 +129,7 @@ class Net:
     def __post_init__(self) -> None:
         pairs = [(client_of(device), SERVER) for device in self.devices]
         flows = [FlowId(f"{a}->{b}") for pair in pairs for a, b in (pair, pair[::-1])]
-        self.ports = dict(zip(flows, free_ports(len(flows)), strict=True))
+        self.ports = dict(zip(flows, _free_ports(len(flows)), strict=True))
 
     def server(
         self, recipe: Recipe, rounds: Rounds, *, job: str = "job", resume: str | None = None
@@ -214,6 +217,18 @@ class Net:
         process.start()
         self.killed.append(process)  # type: ignore[arg-type]
         return process  # type: ignore[return-value]
+
+
+def _free_ports(count: int) -> Iterator[int]:
+    """Ports that nobody listens on; drawn, so that another test run on this machine hardly picks the same ones."""
+    with ExitStack() as stack:
+        while count:
+            port = random.SystemRandom().randrange(10_000, 30_000)  # below those that the kernel gives out
+            taken = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                taken.bind((HERE, port))
+                count -= 1
+                yield port
 
 
 def one_at_a_time(monkeypatch: Any) -> None:

@@ -175,7 +175,9 @@ def test_a_server_that_is_cut_off_goes_on_after_the_last_round(
 
 
 @pytest.mark.parametrize(("at", "left"), [("before", [1]), ("checkpoint", [1]), ("line", [1, 2])])
-def test_no_round_is_lost_or_told_twice_when_the_server_is_killed(net: Net, at: str, left: list[int]) -> None:
+def test_no_round_is_lost_or_told_twice_when_the_server_is_killed(
+    net: Net, caplog: pytest.LogCaptureFixture, at: str, left: list[int]
+) -> None:
     """By SIGKILL, where round 2 is about to be kept, has a checkpoint but no line yet, or has just been kept."""
     recipe, plan = _plan()
     clients = [net.client(device, recipe, plan) for device in "ab"]
@@ -184,8 +186,10 @@ def test_no_round_is_lost_or_told_twice_when_the_server_is_killed(net: Net, at: 
     assert killed.exitcode == -9
     assert [row["number"] for row in records(net.folder)] == left
     before = (net.folder / "job" / "results" / "rounds.jsonl").read_text()
-    for stage in (net.server(recipe, plan), *clients):
-        stage.wait()
+    with caplog.at_level("INFO", logger="edgeray.training.tasks"):
+        for stage in (net.server(recipe, plan), *clients):
+            stage.wait()
+    assert f"goes on after round {1 if at == 'before' else 2}" in caplog.messages
     assert [row["number"] for row in records(net.folder)] == [1, 2, 3]
     assert (net.folder / "job" / "results" / "rounds.jsonl").read_text().startswith(before)
     assert_equal_bits(model_of(net.folder), expected_weights(recipe))
