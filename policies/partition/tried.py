@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from policies.partition.bound import undominated
-from policies.partition.equalise import fastest_split
+from policies.partition.equalise import fastest_rates, fastest_split
 from policies.partition.instance import Floats, Ints, SplitInstance
 from policies.partition.overlap import guarantees, overlapped
 from policies.partition.steps import Steps
@@ -25,6 +25,9 @@ ALWAYS = 2
 """Micro-batches that are tried with one plan at least, however large the instance."""
 KEPT = 3
 """How many cuts are tried with more micro-batches: the best with fewer."""
+URGENCY = 4.0
+"""How much more, as a power of e, a device is guaranteed that computes all the round long."""
+LEAST_SHARE = 0.1
 PIECES_SAVE = 0.02
 """Part of a round that more micro-batches must save, since each piece costs a little that nobody measured."""
 
@@ -41,42 +44,62 @@ class Tried:
 
 def fastest_tried(instance: SplitInstance) -> Tried:
     """The best of some plans by `simulate_round`: cuts for links and a server that are never idle for long
-    (`overlapped`, for several numbers of micro-batches), those of P1, and single changes of the best.
+    (`overlapped`, for several numbers of micro-batches), those of P1, and single changes of the best; guarantees by bits,
+    by P2, and by who computes longest.
 
     With micro-batches only where these save PIECES_SAVE. Never slower than P1's cuts and rates on the same network.
     Each device must have a usable cut, and the instance must have steps.
     """
     assert instance.steps is not None and instance.parts is not None
-    most = instance.parts.micro_batches
     trial = _Trial(instance.steps)
     first, rates_bps = fastest_split(instance)
     best = trial.of(first, rates_bps, 1)
-    pool = list(_distinct([*_sought(instance), first]))
-    for micro_batches in _counts(most):
+    sought = _sought(instance)
+    pool = [*sought.values(), first]
+    for micro_batches in _counts(instance.parts.micro_batches):
         tried: list[Tried] = []
-        for cuts in pool:
+        for cuts in _distinct([*([sought[micro_batches]] if micro_batches in sought else []), *pool]):
             if trial.affords(micro_batches) or (not tried and micro_batches <= ALWAYS):
                 tried.append(trial.of(cuts, guarantees(instance, cuts), micro_batches))
-        tried.sort(key=lambda each: each.round_s)  # stable: the first of equals stays first
         if not tried:
             break
+        tried.sort(key=lambda each: each.round_s)  # stable: the first of equals stays first
         pool = [each.cuts for each in tried[:KEPT]]
         if tried[0].round_s < best.round_s * (1 - (PIECES_SAVE if micro_batches > best.micro_batches else 0)):
             best = tried[0]
-    if len(instance.devices) <= FEW_DEVICES:
+    few = len(instance.devices) <= FEW_DEVICES
+    if few:
         trial.pieces_left += MOST_PIECES
-        best = _improved(instance, trial, best)
-    return best
+    for rates_bps in (fastest_rates(instance, best.cuts), _urgent(instance, best)):
+        if few or trial.affords(best.micro_batches):
+            best = min(
+                best, trial.of(best.cuts, rates_bps, best.micro_batches), key=lambda each: each.round_s
+            )
+    return _improved(instance, trial, best) if few else best
 
 
-def _sought(instance: SplitInstance) -> Iterator[Ints]:
-    """Cuts as if so many pieces of a batch were under way."""
+def _sought(instance: SplitInstance) -> dict[int, Ints]:
+    """Cuts as if so many pieces of a batch were under way, by that number; first for as many as there may be."""
     assert instance.parts is not None
     paces = [instance.parts.micro_batches]
     if instance.A_s.size <= MANY_CHOICES:
         paces += [pace for pace in (1, 2, 4, 8) if pace not in paces]
-    for pace in paces:
-        yield overlapped(replace(instance, parts=replace(instance.parts, micro_batches=pace)))[0]
+    return {
+        pace: overlapped(replace(instance, parts=replace(instance.parts, micro_batches=pace)))[0]
+        for pace in paces
+    }
+
+
+def _urgent(instance: SplitInstance, plan: Tried) -> Floats:
+    """Guarantees by bits, and the larger the longer a device computes: who has more to do should get its weights
+    first. None is less than LEAST_SHARE of what it would be by bits, so that no line falls silent."""
+    assert instance.parts is not None
+    rows = np.arange(len(plan.cuts))
+    bits, device_s = instance.C_bits[rows, plan.cuts], instance.parts.device_s[rows, plan.cuts]
+    wanted = bits * np.exp(URGENCY * device_s / plan.round_s)
+    shares = (1 - LEAST_SHARE) * wanted / wanted.sum() + LEAST_SHARE * bits / bits.sum()
+    rates_bps: Floats = np.minimum(shares * instance.total_bps, instance.limits_bps())
+    return rates_bps
 
 
 def _distinct(found: Sequence[Ints]) -> Iterator[Ints]:
