@@ -20,7 +20,10 @@ from policies.partition.bound import round_bound
 from policies.partition.equalise import fastest_split
 from policies.partition.instance import Parts, SplitInstance, split_instance
 from policies.partition.overlap import RoundModel, overlapped
+from policies.partition.reading import Routed
+from policies.partition.reading import instance_of as routed_instance_of
 from policies.partition.registry import SPLIT_POLICIES, load_split_policy
+from tests.policies.partition.jobs import CORES, KINDS, deep_profile, star, training_job
 
 Row = dict[str, float | int | str | None]
 SIZES = ((8, 20), (100, 100), (10_000, 100))
@@ -84,6 +87,30 @@ def times(repeats: int) -> list[Row]:
     instance = instance_of(100, 100)
     bound_s = _median_s(lambda: round_bound(instance), min(repeats, 5))
     rows.append({"policy": "round_bound", "devices": 100, "cuts": 100, "median_s": bound_s})
+    return rows + timed_rounds(min(repeats, 5))
+
+
+def timed_rounds(repeats: int) -> list[Row]:
+    """Of jobs whose rounds are known batch by batch, edgesplit-overlap tries plans event by event."""
+    rows: list[Row] = []
+    for devices in (8, 100):
+        kinds = (KINDS * devices)[:devices]
+        profile = deep_profile(np.random.default_rng(devices), 20, cores={**CORES, "server": 1.25 * devices})
+        names = [f"c{number + 1}" for number in range(devices)]
+        job = training_job(profile, names, batches=20, micro_batches=4)
+        shared_bps = 4e6 * devices
+        routed = routed_instance_of(job, star(kinds, shared_bps=shared_bps, own_bps=shared_bps))
+        assert isinstance(routed, Routed)
+        policy, instance = load_split_policy("edgesplit-overlap"), routed.instance
+        rows.append(
+            {
+                "policy": "edgesplit-overlap, event by event",
+                "devices": devices,
+                "cuts": 20,
+                "batches": 20,
+                "median_s": _median_s(lambda: policy(instance), repeats),  # noqa: B023
+            }
+        )
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def cut_profile(
     )
 
 
-def deep_profile(rng: np.random.Generator, cuts: int = 12, **options: float) -> CutProfile:
+def deep_profile(rng: np.random.Generator, cuts: int = 12, **options: Any) -> CutProfile:
     """Layers whose outputs shrink and whose weights grow towards the end, as in most convolutional networks."""
     work = rng.uniform(0.3, 1.5, cuts)
     sent = rng.uniform(0.5, 1.5, cuts) * np.geomspace(4e6, 2e4, cuts)
@@ -99,7 +100,7 @@ def deep_profile(rng: np.random.Generator, cuts: int = 12, **options: float) -> 
         (2 * forward).tolist(),
         sent.tolist(),
         weights.tolist(),
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 

@@ -160,6 +160,18 @@ def test_bound_counts_a_devices_own_cap() -> None:
     assert planned("edgesplit", instance).round_s == 5
 
 
+def test_bound_counts_each_direction_of_a_cap_by_itself_where_links_are_full_duplex() -> None:
+    def bound_s(full_duplex: bool) -> float | None:
+        ones = np.ones((1, 1))
+        parts = Parts(
+            device_s=ones, server_s=ones, up_bits=4 * ones, down_bits=6 * ones, full_duplex=full_duplex
+        )
+        return round_bound(split_instance(2 * ones, 10 * ones, 8, rate_caps_bps=[2], parts=parts))
+
+    assert bound_s(True) == pytest.approx(3, rel=1e-8)
+    assert bound_s(False) == pytest.approx(5, rel=1e-8)
+
+
 def test_large_instances_have_no_bound() -> None:
     assert round_bound(split_instance(np.ones((2001, 100)), np.ones(100), 1.0)) is None
 
