@@ -27,7 +27,7 @@ from edgeray.training.build import (
     settings_of,
 )
 from edgeray.training.cut import Cut, Passed, Run
-from edgeray.training.cut_memory import ROOM, HeadWeights, PeakMemory, process_bytes
+from edgeray.training.cut_memory import ROOM, ClientMemory, PeakMemory
 from edgeray.training.cut_times import Clock, SavedByCut, Step, Watch
 from edgeray.training.data import Sample, batch_of
 from edgeray.training.optimizers import Optimizer
@@ -46,7 +46,7 @@ class Trial:
     """Trains a model on this device, as many of its layers as fit into its memory.
 
     room_bytes: for the whole process. deepest: the last cut that fits, as far as is known; none behind it is run.
-    samples: of a batch. weights: of the layers up to each cut. steps: what was timed.
+    samples: of a batch. memory: what each cut needs. steps: what was timed.
     """
 
     def __init__(self, recipe: Recipe, room_bytes: float) -> None:
@@ -60,12 +60,12 @@ class Trial:
         self._dataset = dataset_of(recipe, "train")
         self.samples = min(recipe.batch_size, len(self._dataset))
         self._random = np.random.default_rng(recipe.seed)
-        self._cutter = cutter(light_model(recipe), example_of(recipe, self._dataset))
+        example = example_of(recipe, self._dataset)
+        self._cutter = cutter(light_model(recipe), example)
         self.model = self._cutter.model
-        self.weights = [HeadWeights.of(self.model, cut) for cut in self.cuts]
-        self._base_bytes = process_bytes()
-        self._saved_bytes = [0.0 for _ in self.cuts]
-        self._working_bytes = 0.0
+        self.memory = ClientMemory(
+            self.model, self.cuts, self.settings, batch_in_examples=self.samples / len(example)
+        )
         self.deepest = self._last_that_fits(len(self.cuts) - 1)
 
     @property
@@ -77,15 +77,10 @@ class Trial:
         """Does all of the model fit?"""
         return self.cuts[self.deepest].whole
 
-    def need_bytes(self, index: int) -> float:
-        """Memory of the process of a client that trains the layers up to a cut, as far as is known."""
-        held = self.weights[index].held_bytes(self.settings)
-        return self._base_bytes + held + self._saved_bytes[index] + self._working_bytes
-
     def run(self, clock: Clock, budget_s: float, look: Passed) -> None:
         """Train: one step to warm up, two that are timed, and more as the budget allows.
 
-        look: called once for each cut that the steps pass, with what crosses it and the labels.
+        look: called once for each cut that the steps pass, with what crosses it.
         Raises StageError where not even the first cut fits.
         """
         began_s = time.monotonic()
@@ -95,25 +90,35 @@ class Trial:
         head = self.cuts[self.deepest].trace.split(self.model, self.cuts[self.deepest].position).head
         optimizer = Optimizer([head], self.settings, None)
         self._warm_up(optimizer, look)
+        log.info(
+            "a first step, through %d of %d cuts, took %.1f s",
+            self.deepest + 1,
+            len(self.cuts),
+            time.monotonic() - began_s,
+        )
         watch = Watch(clock)
         with self._watched(watch.passed) as run:
             while len(watch.steps) < LEAST_STEPS or (
                 len(watch.steps) < MOST_STEPS and time.monotonic() - began_s < budget_s
             ):
                 self._step(run, optimizer, watch)
-                log.info("%d training steps are timed, %.1f s", len(watch.steps), time.monotonic() - began_s)
+        log.info(
+            "%d training steps were timed, %.1f s after the start",
+            len(watch.steps),
+            time.monotonic() - began_s,
+        )
         self.steps = tuple(watch.steps)
-        self._settle_working(peak.bytes())
+        self.memory.settle_working(self.deepest, peak.bytes())
 
     # What fits
 
     def _last_that_fits(self, index: int) -> int:
         """The last cut up to index that fits, as far as is known. Raises StageError where there is none."""
-        while self.need_bytes(index) > self._room_bytes:
+        while (need_bytes := self.memory.need_bytes(index)) > self._room_bytes:
             if index == 0:
                 raise StageError(
                     f"not even the layers up to {self.cuts[0].name} fit: training them takes "
-                    f"{self.need_bytes(0) / 1e6:.0f} MB, {self._base_bytes / 1e6:.0f} MB of it without them\n"
+                    f"{need_bytes / 1e6:.0f} MB, {self.memory.base_bytes / 1e6:.0f} MB of it without them\n"
                     f"  expected: {self._room_bytes / 1e6:.0f} MB at most, {ROOM:.0%} of the device's memory\n"
                     "  remedy:   a smaller batch_size, or a device with more memory"
                 )
@@ -135,9 +140,9 @@ class Trial:
         def note(index: int, number: int | None) -> None:
             nonlocal reached
             reached = index
-            self._saved_bytes[index] = times * saved.head_bytes(number)
-            self._working_bytes = 2 * times * saved.largest_bytes
-            if self.need_bytes(index) > self._room_bytes:
+            self.memory.saved_bytes[index] = times * saved.head_bytes(number)
+            self.memory.working_bytes = 2 * times * saved.largest_bytes
+            if self.memory.need_bytes(index) > self._room_bytes:
                 raise _FullError
 
         def passed(number: int, tensors: Sequence[Tensor]) -> None:
@@ -150,15 +155,10 @@ class Trial:
                 self._loss(outputs[0], labels)
                 note(self.deepest, None)
         before, self.deepest = self.deepest, self._last_that_fits(reached)
+        self.memory.saved_bytes[self.deepest + 1 :] = [0.0] * (len(self.cuts) - self.deepest - 1)
         if self.deepest < before and self._cutter.light:
             self.model = light_model(self._recipe)  # the layers behind hold memory by now
             self._fill()
-
-    def _settle_working(self, peak_bytes: int | None) -> None:
-        """What computing takes beside all that is reckoned, from the peak of the steps."""
-        if peak_bytes is not None:
-            known = self._base_bytes + self.weights[self.deepest].trained_bytes_here(self.settings)
-            self._working_bytes = max(0.0, peak_bytes - known - self._saved_bytes[self.deepest])
 
     # Steps
 
@@ -178,7 +178,7 @@ class Trial:
         with self._watched(passed) as run, saved.noting():
             self._step(run, optimizer)
         for cut in self.cuts[: self.deepest + 1]:
-            self._saved_bytes[cut.index] = saved.head_bytes(None if cut.whole else cut.index)
+            self.memory.saved_bytes[cut.index] = saved.head_bytes(None if cut.whole else cut.index)
 
     def _step(self, run: Run, optimizer: Optimizer, watch: Watch | None = None) -> None:
         """What a client does with a batch; with the whole model, the server's loss as well."""
