@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket as sockets
 from collections.abc import Iterator
@@ -76,7 +77,6 @@ class ConnectWatch(_Watch):
         for event, value in self._events():
             if event == zmq.EVENT_CONNECTED:
                 self._descriptor = value
-                self._pace()
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.established = True
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -87,19 +87,24 @@ class ConnectWatch(_Watch):
                 self._descriptor = None
                 self.lost = self.lost or self.established
                 self.missed = True
+        self._pace()
 
     def pace(self, rate_bps: float | None) -> None:
-        """Let the kernel pace this flow's TCP socket (SO_MAX_PACING_RATE); None lifts it."""
+        """Let the kernel pace this flow's TCP socket (SO_MAX_PACING_RATE) from the next update on; None lifts it."""
         self._wanted_bps = rate_bps
-        self._pace()
 
     def _pace(self) -> None:
         if self._descriptor is None or self._wanted_bps == self.paced_bps:
             return
         rate = _UNPACED if self._wanted_bps is None else max(1, int(self._wanted_bps / 8))
         # libzmq owns the descriptor; a duplicate shares the socket and is ours to close.
-        with sockets.socket(fileno=os.dup(self._descriptor)) as tcp:
-            tcp.setsockopt(sockets.SOL_SOCKET, _SO_MAX_PACING_RATE, rate.to_bytes(8, "little"))
+        try:
+            with sockets.socket(fileno=os.dup(self._descriptor)) as tcp:
+                tcp.setsockopt(sockets.SOL_SOCKET, _SO_MAX_PACING_RATE, rate.to_bytes(8, "little"))
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.ENOTSOCK):
+                raise
+            return  # libzmq has just closed it: the next event says so
         self.paced_bps = self._wanted_bps
 
 

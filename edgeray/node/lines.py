@@ -9,6 +9,7 @@ connection, at either end, says another name, and is passed over.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -19,10 +20,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from edgeray.dataplane import FlowReceiver, FlowSecurity, FlowSender, Item
-from edgeray.errors import FlowError, StageError
+from edgeray.errors import FlowError, StageError, one_line
 from edgeray.node.bounds import FLOW_BYTES, FLOW_ITEMS
 from edgeray.scheduler.effects import Inflow, Outflow
 from policies.model import FlowId, TaskId
+
+log = logging.getLogger(__name__)
 
 PEER_TIMEOUT_S = 30.0  # decrypting a layer of hundreds of MB keeps a slow device from reading for seconds
 TICK_S = 0.2  # how soon a receive() that waits sees close() and the loss of its peer
@@ -131,7 +134,7 @@ class Line:
 class Connection:
     """A two-way connection with a peer: values arrive whole and in order. Made by Line.connect; opens by itself.
 
-    One thread sends while another receives; close() is for any thread. sent_bytes, received_bytes: of values.
+    Thread-safe; one thread may send while another receives. sent_bytes, received_bytes: of values.
     A connection whose peer is gone closes itself (see closed): then connect again. One that nothing came over in
     time stays open.
     """
@@ -145,6 +148,7 @@ class Connection:
         self._changed = threading.Condition()
         self._sender: FlowSender | None = None
         self._receiver: FlowReceiver | None = None
+        self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._kept: deque[Item] = deque()  # came while finish() waited
         threading.Thread(target=self._make, name=f"connect {line.outflow.flow}", daemon=True).start()
@@ -159,19 +163,20 @@ class Connection:
         Raises FlowError when the peer is gone or this end is closed; StageError for what cannot be pickled.
         """
         sender, _ = self._ends(None)
-        before = sender.payload_bytes
-        try:
-            sent = sender.send(sender.items, value, created_s=time.time())
-        except FlowError as error:
-            if error.__cause__ is not None:  # the value's own fault: another connection would not help
-                raise StageError(str(error)) from error
-            self._broke(error)
-        if not sent:
-            raise FlowError(self._why)
-        size = sender.payload_bytes - before
-        self.sent_bytes += size
-        self._line.sent.items += 1
-        self._line.sent.payload_bytes += size
+        with self._writing:
+            before = sender.payload_bytes
+            try:
+                sent = sender.send(sender.items, value, created_s=time.time())
+            except FlowError as error:
+                if error.__cause__ is not None:  # the value's own fault: another connection would not help
+                    raise StageError(str(error)) from error
+                self._broke(error)
+            if not sent:
+                raise FlowError(self._why)
+            size = sender.payload_bytes - before
+            self.sent_bytes += size
+            self._line.sent.items += 1
+            self._line.sent.payload_bytes += size
 
     def receive(self, timeout_s: float | None) -> Any:
         """The next value; None waits for ever.
@@ -279,6 +284,10 @@ class Connection:
             ends = _Opening(self._line, self._ended).run()
         except FlowError as error:
             self._end(str(error))
+            return
+        except Exception as error:  # nobody waits for ever for a thread that is gone
+            log.exception("the connection with %s cannot be opened", self._line.peer)
+            self._end(f"the connection with {self._line.peer} cannot be opened: {one_line(error)}")
             return
         if ends is None:
             return

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from flow_ends import DEADLINE_S, Background, Flows
+from flow_ends import DEADLINE_S, Background, Flows, wait_until
 
 from edgeray.dataplane import FlowSecurity, FlowSender, Item, new_flow_security
 from edgeray.errors import FlowError
@@ -143,6 +143,39 @@ def test_a_stranger_that_leaves_is_not_the_senders_loss(flows: Flows) -> None:
     item = receiver.receive(DEADLINE_S)
     assert isinstance(item, Item)
     assert item.value == 1
+
+
+def test_a_sender_that_connects_anew_ends_the_flow_of_the_one_before(flows: Flows) -> None:
+    """Only the peer has its key: it was started anew, though its first connection still seems to be alive."""
+    receiver = flows.receiver(security=KEYS)
+    first = flows.sender(receiver.port, security=KEYS)
+    first.send(0, 0, created_s=0.0)
+    assert isinstance(receiver.receive(DEADLINE_S), Item)
+    flows.sender(receiver.port, security=KEYS)
+    with pytest.raises(FlowError, match="sender went away"):
+        Background(lambda: receiver.receive(60.0)).result(3.0)
+
+
+def test_a_sender_of_one_attempt_neither_tries_again_nor_comes_back(flows: Flows) -> None:
+    receiver = flows.receiver(security=KEYS)
+    port = receiver.port
+    sender = flows.sender(port, security=KEYS, once=True)
+    sender.send(0, 0, created_s=0.0)
+    assert isinstance(receiver.receive(DEADLINE_S), Item)
+    receiver.close()
+    wait_until(lambda: broken(sender), "the sender knows")
+    nobody = flows.sender(port, security=KEYS, once=True)
+    wait_until(lambda: broken(nobody), "nobody listens")
+    with pytest.raises(FlowError, match="no connection: nothing listens there"):
+        nobody.finish(0)
+
+
+def broken(sender: FlowSender) -> bool:
+    try:
+        sender.check()
+    except FlowError:
+        return True
+    return False
 
 
 @contextmanager

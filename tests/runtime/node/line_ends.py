@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import ExitStack
 from typing import Any
@@ -17,10 +18,11 @@ HERE = "127.0.0.1"
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that nobody listens on; below those that the kernel gives to outgoing connections by itself."""
+    """Ports that nobody listens on, others in each process that tests; the kernel gives none of them to clients."""
     ports: list[int] = []
     with ExitStack() as stack:
-        for port in range(20_000, 30_000):
+        first = 20_000 + os.getpid() % 1_000 * 10
+        for port in range(first, 32_000):
             taken = stack.enter_context(socket.socket())
             try:
                 taken.bind((HERE, port))
