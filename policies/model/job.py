@@ -94,7 +94,8 @@ class CutProfile:
     last. weights_bytes: of the layers on the device, on the wire, each way a round. forward_s, backward_s: of a batch
     through the layers on a device, with their update. server_s: of a batch through the rest, both ways, with its
     update. memory_bytes: of the whole process on a device. All infinite where it did not fit. send_s_per_byte: of
-    computing that either end of a flow takes, by device type.
+    computing that either end of a flow takes, by device type. piece_s, server_piece_s: of computing, both ways, that
+    each further piece of a batch adds where a batch goes in pieces, on a device and on the server; {}: not measured.
     """
 
     names: tuple[str, ...]
@@ -107,6 +108,8 @@ class CutProfile:
     server_s: Mapping[str, tuple[float, ...]]
     memory_bytes: Mapping[str, tuple[float, ...]]
     send_s_per_byte: Mapping[str, float]
+    piece_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    server_piece_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,14 +150,20 @@ class _Reading:
         sending = np.array([cuts.send_s_per_byte.get(kind, 0.0) for kind in self._types])[:, None] * stretch
         serving = cuts.send_s_per_byte.get(server_type, 0.0) * slower
 
+        unmeasured = (0.0,) * len(cuts.layers)
+
         def measured(table: Mapping[str, tuple[float, ...]]) -> Floats:
-            return np.array([table[kind] for kind in self._types]) * stretch
+            return np.array([table.get(kind, unmeasured) for kind in self._types]) * stretch
 
         return Steps(
             batches=np.array([training.batches[client] for client in training.clients], dtype=np.int64),
             forward_s=measured(cuts.forward_s) + sending * up_bytes,
             backward_s=measured(cuts.backward_s) + sending * down_bytes,
             server_s=np.array([cuts.server_s[server_type]]) * slower + serving * (up_bytes + down_bytes),
+            piece_s=measured(cuts.piece_s),
+            server_piece_s=np.broadcast_to(
+                np.array(cuts.server_piece_s.get(server_type, unmeasured)) * slower, up_bytes.shape
+            ),
             up_bits=8 * up_bytes,
             down_bits=8 * down_bytes,
             weights_bits=8 * weights_bytes,

@@ -16,7 +16,8 @@ class Steps:
 
     batches: of each device, shape (devices,). forward_s, backward_s: of a batch on the device, with its update and with
     what sending and receiving compute there. server_s: of a batch on the server, likewise. up_bits, down_bits: of a
-    batch. weights_bits: of the device's layers, down before the first batch and up after the last. weights_s,
+    batch. piece_s, server_piece_s: of each further piece of a batch, both ways, on the device and on the server.
+    weights_bits: of the device's layers, down before the first batch and up after the last. weights_s,
     server_weights_s: of computing that sending or receiving them once takes, on the device and on the server.
     links_bps: capacity of each link, each way, shape (links,). crossed: by device, the links between it and the server;
     of a device on the server itself none, and its bits are 0. link_names: for messages.
@@ -28,12 +29,24 @@ class Steps:
     server_s: Floats
     up_bits: Floats
     down_bits: Floats
+    piece_s: Floats
+    server_piece_s: Floats
     weights_bits: Floats
     weights_s: Floats
     server_weights_s: Floats
     links_bps: Floats
     crossed: tuple[tuple[int, ...], ...]
     link_names: tuple[str, ...] = ()
+
+    def piece_forward_s(self, pieces: int) -> Floats:
+        """Seconds on the device of one of so many pieces of a batch, forward: half of what further pieces add."""
+        return (self.forward_s + (pieces - 1) * self.piece_s / 2) / pieces
+
+    def piece_backward_s(self, pieces: int) -> Floats:
+        return (self.backward_s + (pieces - 1) * self.piece_s / 2) / pieces
+
+    def piece_server_s(self, pieces: int) -> Floats:
+        return (self.server_s + (pieces - 1) * self.server_piece_s) / pieces
 
     def device_total_s(self) -> Floats:
         """Seconds that each device computes in a round."""

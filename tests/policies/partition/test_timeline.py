@@ -29,6 +29,8 @@ def steps(
     forward_s: object = 0.0,
     backward_s: object = 0.0,
     server_s: object = 0.0,
+    piece_s: object = 0.0,
+    server_piece_s: object = 0.0,
     up_bits: object = 0.0,
     down_bits: object = 0.0,
     weights_bits: object = 0.0,
@@ -46,6 +48,8 @@ def steps(
         forward_s=table(forward_s),
         backward_s=table(backward_s),
         server_s=table(server_s),
+        piece_s=table(piece_s),
+        server_piece_s=table(server_piece_s),
         up_bits=table(up_bits),
         down_bits=table(down_bits),
         weights_bits=table(weights_bits),
@@ -253,3 +257,17 @@ def test_quick_ways_to_share_are_the_slow_one(seed: int) -> None:
     assert transfers(StarLine(weights, everybody, 4.0, widths), began) == pytest.approx(slow, rel=1e-9)
     slow = transfers(LinkedLine(weights, [(everybody, 4.0)]), began)
     assert transfers(SharedLine(weights, 4.0), began) == pytest.approx(slow, rel=1e-9)
+
+
+def test_further_pieces_cost_what_was_measured() -> None:
+    """One device, one batch in two pieces, nothing to send: 2 forward, 3 served and 4 backward, and what a piece adds."""
+    plain = steps(batches=1, forward_s=2, backward_s=4, server_s=3)
+    dear = steps(batches=1, forward_s=2, backward_s=4, server_s=3, piece_s=0.5, server_piece_s=0.25)
+    one = simulate_round(plain, cuts(0), rates(1.0), micro_batches=2).clients[0]
+    other = simulate_round(dear, cuts(0), rates(1.0), micro_batches=2).clients[0]
+    assert one.compute_s == pytest.approx(6.0)
+    assert other.compute_s == pytest.approx(6.5)
+    assert simulate_round(dear, cuts(0), rates(1.0)).round_s == pytest.approx(
+        9.0
+    )  # whole batches add nothing
+    assert simulate_round(dear, cuts(0), rates(1.0), micro_batches=2).server_s == pytest.approx(3.25)
