@@ -1,6 +1,6 @@
 """Does split training come to the accuracy of federated learning (vanilla FL) after equal rounds?
 
-    python -m tests.benchmarks.accuracy [--json] [--quick] [--seeds 3] [--clients 6] [--rounds 6] [--samples 1000]
+    python -m tests.benchmarks.accuracy [--json] [--quick] [--seeds 3] [--clients 6] [--rounds 10] [--samples 1000]
 
 LeNet on Fashion-MNIST, all data alike (IID) and 5 of 10 classes a client. Every client has the whole model (vanilla FL),
 or its own cut: conv1, conv2, fc1, fc2, whole, conv1, ...; that again with batches cut into micro-batches, and with
@@ -83,7 +83,7 @@ def lenet_recipe(*, clients: int, samples: int, rounds: int, classes: int | None
         samples=samples,
         classes_per_client=classes,
         rounds=rounds,
-        learning_rate=0.05,
+        learning_rate=0.02,
         momentum=0.9,
         seed=seed,
     )
@@ -201,7 +201,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="little data, two rounds: does it run at all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--samples", type=int, default=1000, help="of each client")
     options = parser.parse_args()
     if options.quick:
