@@ -51,9 +51,7 @@ def light_model(recipe: Recipe) -> nn.Module:
     values. Where the factory can make the model without memory it does, else the device holds all of it for a moment.
     """
     try:
-        with torch.device("meta"):
-            model = _made(recipe)
-        light = _hollow(model)
+        light = _hollow(_without_memory(recipe))
     except Exception as error:  # somebody's factory, which looks at values that are not there
         log.info("%s is built with its weights first: %s", recipe.model, one_line(error))
         light = _hollow(build_model(recipe))
@@ -183,6 +181,16 @@ def _made(recipe: Recipe) -> nn.Module:
     model = _called(recipe.model, **recipe.model_args)
     if not isinstance(model, nn.Module):
         raise BadInputError(f"{recipe.model} gave {type(model).__name__}\n  expected: a torch nn.Module")
+    return model
+
+
+def _without_memory(recipe: Recipe) -> nn.Module:
+    """Raises ValueError where the factory drew numbers all the same: other ones than for the model with weights."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        drawn = torch.get_rng_state()
+        model = _made(recipe)
+        if not torch.equal(torch.get_rng_state(), drawn):
+            raise ValueError("its factory draws random numbers on a device that it names")
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class HeadWeights:
 
 class ClientMemory:
     """Bytes by cut. saved_bytes: of activations, for a whole batch, 0 where they are not known. working_bytes: what
-    computing takes beside what is saved, for the cut with most saved."""
+    computing takes beside what is saved, for the deepest cut that was run."""
 
     def __init__(
         self, model: nn.Module, cuts: Sequence[Cut], settings: Settings, *, batch_in_examples: float
@@ -63,28 +64,37 @@ class ClientMemory:
         self.weights = [HeadWeights.of(model, cut) for cut in cuts]
         self._crossing_bytes = [cut.output_bytes * batch_in_examples for cut in cuts]
         self._settings = settings
+        self._measured: int | None = None  # the cut that working_bytes were measured for
 
     def need_bytes(self, index: int) -> float:
-        """Of the process of a client that trains the layers up to a cut.
-
-        The more is saved the more the allocator finds room in what was freed: what computing takes beside grew with the
-        square root of what is saved, in ResNet-50, MobileNetV2 and VGG16 cut at many places.
-        """
-        saved_bytes, most_bytes = self.saved_bytes[index], max(self.saved_bytes)
-        working_bytes = self.working_bytes * (saved_bytes / most_bytes) ** 0.5 if most_bytes else 0.0
+        """Of the process of a client that trains the layers up to a cut."""
         held_bytes = self.weights[index].in_a_round_bytes(self._settings)
         crossing_bytes = MESSAGE_COPIES * self._crossing_bytes[index]
-        return (
-            self.base_bytes
-            + LINES_BYTES
-            + SPARE * (held_bytes + saved_bytes + working_bytes + crossing_bytes)
-        )
+        spared_bytes = SPARE * (held_bytes + crossing_bytes + self._computing_bytes(index))
+        return self.base_bytes + LINES_BYTES + spared_bytes
+
+    def steps_bytes(self, index: int) -> float:
+        """Of a process that tries steps with the layers up to a cut, and has no lines."""
+        held_bytes = self.weights[index].in_steps_bytes(self._settings)
+        return self.base_bytes + SPARE * (held_bytes + self._computing_bytes(index))
 
     def settle_working(self, index: int, peak_bytes: int | None) -> None:
         """By the peak of steps with the layers up to a cut; None: the kernel did not tell."""
         if peak_bytes is not None:
             known_bytes = self.base_bytes + self.weights[index].in_steps_bytes(self._settings)
             self.working_bytes = max(0.0, peak_bytes - known_bytes - self.saved_bytes[index])
+            self._measured = index
+
+    def _computing_bytes(self, index: int) -> float:
+        """What is saved, and what computing takes beside.
+
+        The more is saved the more the allocator finds room in what was freed: the latter grew with the square root of
+        the former, in ResNet-50, MobileNetV2 and VGG16 cut at many places.
+        """
+        saved_bytes = self.saved_bytes[index]
+        if self._measured is None or not self.saved_bytes[self._measured]:
+            return saved_bytes + self.working_bytes
+        return saved_bytes + self.working_bytes * math.sqrt(saved_bytes / self.saved_bytes[self._measured])
 
 
 class PeakMemory:

@@ -21,10 +21,11 @@ from edgeray.training.compress import Compression, compressed, restored
 from edgeray.training.cut import Cut
 from edgeray.training.cut_memory import ROOM, optimizer_tensors
 from edgeray.training.cut_times import Clock
+from edgeray.training.draws import Draws
 from edgeray.training.lines import packed
 from edgeray.training.messages import Backward, Finished, Forward
 from edgeray.training.recipe import Recipe
-from edgeray.training.trial import Trial
+from edgeray.training.trial import FIRST_SEED, Trial
 
 INFINITE = float("inf")
 BUDGET_S = 25.0
@@ -86,13 +87,14 @@ class Crossing:
 
 
 class Crossings:
-    """Looks at what crosses each cut, as it comes into being. found: by the cut's index."""
+    """Looks at what crosses each cut in a Trial's first step. found: by the cut's index."""
 
     def __init__(self, how: Compression | None, labels: Tensor, clock: Clock) -> None:
         self.found: dict[int, Crossing] = {}
         self._how = how
         self._labels = labels
         self._clock = clock
+        self._undrawn = Draws(FIRST_SEED).state
 
     def passed(self, number: int, tensors: Sequence[Tensor]) -> None:
         """For Trace.watched."""
@@ -103,8 +105,14 @@ class Crossings:
                 restored(one)
         took_s = 0.0 if self._how is None else self._clock() - began_s
         wants = tuple(tensor.requires_grad for tensor in tensors)
+        state = torch.get_rng_state()
         forward = Forward(
-            epoch=0, batch=0, activations=sent, differentiable=wants, labels=self._labels, draws=None
+            epoch=0,
+            batch=0,
+            activations=sent,
+            differentiable=wants,
+            labels=self._labels,
+            draws=None if torch.equal(state, self._undrawn) else state,
         )
         # A gradient has its activation's shape and type.
         back = Backward(gradients=tuple(one if want else None for one, want in zip(sent, wants, strict=True)))

@@ -30,16 +30,19 @@ from edgeray.training.cut import Cut, Passed, Run
 from edgeray.training.cut_memory import ROOM, ClientMemory, PeakMemory
 from edgeray.training.cut_times import Clock, SavedByCut, Step, Watch
 from edgeray.training.data import Sample, batch_of
+from edgeray.training.draws import Draws
 from edgeray.training.optimizers import Optimizer
 from edgeray.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 LEAST_STEPS, MOST_STEPS = 2, 15
+FIRST_SEED = 0
+"""Of the random numbers in the first step."""
 
 
 class _FullError(Exception):
-    """The next cut would not fit."""
+    """No more would fit."""
 
 
 class Trial:
@@ -142,7 +145,7 @@ class Trial:
             reached = index
             self.memory.saved_bytes[index] = times * saved.head_bytes(number)
             self.memory.working_bytes = 2 * times * saved.largest_bytes
-            if self.memory.need_bytes(index) > self._room_bytes:
+            if self.memory.steps_bytes(index) > self._room_bytes:
                 raise _FullError
 
         def passed(number: int, tensors: Sequence[Tensor]) -> None:
@@ -175,7 +178,7 @@ class Trial:
             saved.passed(number, tensors)
             look(number, tensors)
 
-        with self._watched(passed) as run, saved.noting():
+        with self._watched(passed) as run, saved.noting(), Draws(FIRST_SEED).drawing():
             self._step(run, optimizer)
         for cut in self.cuts[: self.deepest + 1]:
             self.memory.saved_bytes[cut.index] = saved.head_bytes(None if cut.whole else cut.index)
