@@ -13,6 +13,8 @@ from zmq.utils import z85
 
 _log = logging.getLogger(__name__)
 
+_MAX_SOCKETS = 16_384  # libzmq's own limit is 1023, and each end of a flow takes three, with its monitor
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSecurity:
@@ -63,6 +65,7 @@ class Gatekeeper:
 
     def __init__(self) -> None:
         self.context = zmq.Context()
+        self.context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
         self._gates: dict[str, Gate] = {}
         self._numbers = itertools.count()
         socket = self.context.socket(zmq.REP)

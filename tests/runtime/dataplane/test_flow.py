@@ -337,3 +337,12 @@ def test_windows_of_nothing_are_refused() -> None:
     for end in (FlowSender, FlowReceiver):
         with pytest.raises(ValueError, match="at least 1"):
             end("127.0.0.1", 1, **arguments)
+
+
+def test_a_process_may_have_hundreds_of_flows(flows: Flows) -> None:
+    """A server of many clients; libzmq's own limit is 1023 sockets, and each end takes three."""
+    receivers = [flows.receiver() for _ in range(360)]
+    sender = flows.sender(receivers[-1].port)
+    sending = Background(lambda: send_all(sender, ["heard"]))
+    assert [item.value for item in receive_all(receivers[-1])] == ["heard"]
+    assert sending.result() is True
