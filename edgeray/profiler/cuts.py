@@ -27,6 +27,8 @@ class CutMeasurements:
     backward_s: tuple[float, ...]
     server_s: tuple[float, ...]
     memory_bytes: tuple[float, ...]
+    piece_s: tuple[float, ...]
+    server_piece_s: tuple[float, ...]
     send_s_per_byte: float
     steps: int
 
@@ -79,6 +81,8 @@ def merge_cuts(by_type: Mapping[str, CutMeasurements]) -> CutProfile:
         backward_s={kind: measured.backward_s for kind, measured in by_type.items()},
         server_s={kind: measured.server_s for kind, measured in by_type.items()},
         memory_bytes={kind: measured.memory_bytes for kind, measured in by_type.items()},
+        piece_s={kind: measured.piece_s for kind, measured in by_type.items()},
+        server_piece_s={kind: measured.server_piece_s for kind, measured in by_type.items()},
         send_s_per_byte={kind: measured.send_s_per_byte for kind, measured in by_type.items()},
     )
 

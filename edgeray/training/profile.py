@@ -20,12 +20,12 @@ from edgeray.training.build import EXAMPLE_SAMPLES, compute_on
 from edgeray.training.compress import Compression, compressed, restored
 from edgeray.training.cut import Cut
 from edgeray.training.cut_memory import ROOM, optimizer_tensors
-from edgeray.training.cut_times import Clock
+from edgeray.training.cut_times import Clock, Step
 from edgeray.training.draws import Draws
 from edgeray.training.lines import packed
 from edgeray.training.messages import Backward, Finished, Forward
 from edgeray.training.recipe import Recipe
-from edgeray.training.trial import FIRST_SEED, Trial
+from edgeray.training.trial import FIRST_SEED, PIECES, Trial
 
 INFINITE = float("inf")
 BUDGET_S = 25.0
@@ -142,6 +142,7 @@ def measurements(
 ) -> CutMeasurements:
     """slowed: seconds on this device for each that was measured. message_s, byte_s: see message_costs."""
     rows = [_seconds(trial, cut, crossings, message_s) for cut in trial.cuts]
+    pieces = [_piece_seconds(trial, cut, message_s) for cut in trial.cuts]
     crossing = [crossings.of(cut, trial.samples) for cut in trial.cuts]
     fits = [cut.index <= trial.deepest for cut in trial.cuts]
     return CutMeasurements(
@@ -154,6 +155,8 @@ def measurements(
         backward_s=tuple(backward * slowed for _, backward, _ in rows),
         server_s=tuple(server * slowed for _, _, server in rows),
         memory_bytes=tuple(trial.memory.need_bytes(n) if fit else INFINITE for n, fit in enumerate(fits)),
+        piece_s=tuple(device * slowed for device, _ in pieces),
+        server_piece_s=tuple(server * slowed for _, server in pieces),
         send_s_per_byte=byte_s * slowed,
         steps=len(trial.steps),
     )
@@ -184,6 +187,29 @@ def _seconds(trial: Trial, cut: Cut, crossings: Crossings, message_s: float) -> 
         backward_s + compress_s / 2,
         server_s if trial.whole else INFINITE,
     )
+
+
+def _piece_seconds(trial: Trial, cut: Cut, message_s: float) -> tuple[float, float]:
+    """What each further piece of a batch adds, on the device and on the server; 0 where nothing was tried.
+
+    Layers take their time by the samples and some whatever these are: by a batch and by a part of one. And each piece
+    has messages of its own, one each way.
+    """
+    if cut.whole or cut.index > trial.deepest or not trial.piece_steps:
+        return 0.0, 0.0
+    whole, part = (_by_end(steps, cut.index) for steps in (trial.steps, trial.piece_steps))
+    device, server = (
+        max(0.0, (PIECES * one - all_) / (PIECES - 1)) for all_, one in zip(whole, part, strict=True)
+    )
+    return device + 2 * message_s, server + 2 * message_s
+
+
+def _by_end(steps: Sequence[Step], number: int) -> tuple[float, float]:
+    """Seconds of the head, and of the tail, both ways."""
+    head_forward, head_backward, tail_forward, tail_backward = (
+        statistics.median(values) for values in zip(*(step.parts(number) for step in steps), strict=True)
+    )
+    return head_forward + head_backward, tail_forward + tail_backward
 
 
 def _weights_bytes(trial: Trial, cut: Cut) -> int:

@@ -37,6 +37,8 @@ from edgeray.training.recipe import Recipe
 log = logging.getLogger(__name__)
 
 LEAST_STEPS, MOST_STEPS = 2, 15
+PIECES = 4
+"""A batch is tried in so many pieces, to see what each adds; of batches of fewer samples than twice that nothing is."""
 FIRST_SEED = 0
 """Of the random numbers in the first step."""
 
@@ -49,7 +51,7 @@ class Trial:
     """Trains a model on this device, as many of its layers as fit into its memory.
 
     room_bytes: for the whole process. deepest: the last cut that fits, as far as is known; none behind it is run.
-    samples: of a batch. memory: what each cut needs. steps: what was timed.
+    samples: of a batch. memory: what each cut needs. steps, piece_steps: what was timed of batches and of parts of them.
     """
 
     def __init__(self, recipe: Recipe, room_bytes: float) -> None:
@@ -57,6 +59,7 @@ class Trial:
         even the weights up to the first cut fit."""
         self.settings = settings_of(recipe)
         self.steps: tuple[Step, ...] = ()
+        self.piece_steps: tuple[Step, ...] = ()
         self._recipe = recipe
         self._loss = loss_of(recipe)
         self._room_bytes = room_bytes
@@ -81,7 +84,7 @@ class Trial:
         return self.cuts[self.deepest].whole
 
     def run(self, clock: Clock, budget_s: float, look: Passed) -> None:
-        """Train: one step to warm up, two that are timed, and more as the budget allows.
+        """Train: one step to warm up, two that are timed, two with a piece of a batch, and more as the budget allows.
 
         look: called once for each cut that the steps pass, with what crosses it.
         Raises StageError where not even the first cut fits.
@@ -99,19 +102,27 @@ class Trial:
             len(self.cuts),
             time.monotonic() - began_s,
         )
+        until_s = began_s + budget_s
+        self.steps = self._timed(optimizer, clock, until_s, self.samples)
+        if self.samples >= 2 * PIECES:
+            self.piece_steps = self._timed(optimizer, clock, until_s, self.samples // PIECES)
+        log.info(
+            "%d training steps were timed, and %d with a part of a batch, %.1f s after the start",
+            len(self.steps),
+            len(self.piece_steps),
+            time.monotonic() - began_s,
+        )
+        self.memory.settle_working(self.deepest, peak.bytes())
+
+    def _timed(self, optimizer: Optimizer, clock: Clock, until_s: float, samples: int) -> tuple[Step, ...]:
+        """Steps with so many samples each, two at least."""
         watch = Watch(clock)
         with self._watched(watch.passed) as run:
             while len(watch.steps) < LEAST_STEPS or (
-                len(watch.steps) < MOST_STEPS and time.monotonic() - began_s < budget_s
+                len(watch.steps) < MOST_STEPS and time.monotonic() < until_s
             ):
-                self._step(run, optimizer, watch)
-        log.info(
-            "%d training steps were timed, %.1f s after the start",
-            len(watch.steps),
-            time.monotonic() - began_s,
-        )
-        self.steps = tuple(watch.steps)
-        self.memory.settle_working(self.deepest, peak.bytes())
+                self._step(run, optimizer, watch, samples)
+        return tuple(watch.steps)
 
     # What fits
 
@@ -183,11 +194,13 @@ class Trial:
         for cut in self.cuts[: self.deepest + 1]:
             self.memory.saved_bytes[cut.index] = saved.head_bytes(None if cut.whole else cut.index)
 
-    def _step(self, run: Run, optimizer: Optimizer, watch: Watch | None = None) -> None:
+    def _step(
+        self, run: Run, optimizer: Optimizer, watch: Watch | None = None, samples: int | None = None
+    ) -> None:
         """What a client does with a batch; with the whole model, the server's loss as well."""
         watch = Watch(time.perf_counter) if watch is None else watch
         watch.begin()
-        inputs, labels = self.batch()
+        inputs, labels = self.batch(samples)
         optimizer.clear_gradients()
         outputs = run(inputs)
         ends = [self._loss(outputs[0], labels)] if self.whole else [o for o in outputs if o.requires_grad]

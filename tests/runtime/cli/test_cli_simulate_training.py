@@ -68,6 +68,8 @@ def _measured(slower: float) -> CutMeasurements:
         backward_s=tuple(slower * s for s in (0.006, 0.045, 0.06)),
         server_s=tuple(slower * s for s in (0.09, 0.025, 0.0)),
         memory_bytes=(2e8, 4e8, 5e8),
+        piece_s=(0.0, 0.0, 0.0),
+        server_piece_s=(0.0, 0.0, 0.0),
         send_s_per_byte=0.0,
         steps=3,
     )

@@ -252,6 +252,8 @@ def measured(**changes: Any) -> CutMeasurements:
         "backward_s": (0.0246, 0.1),
         "server_s": (0.07, 0.0),
         "memory_bytes": (3.1e8, 3.3e8),
+        "piece_s": (0.0, 0.0),
+        "server_piece_s": (0.0, 0.0),
         "send_s_per_byte": 1e-9,
         "steps": 5,
     }

@@ -35,6 +35,8 @@ CUTS = CutMeasurements(
     backward_s=(0.1, 0.2),
     server_s=(0.1, 0.0),
     memory_bytes=(10.0, 20.0),
+    piece_s=(0.0, 0.0),
+    server_piece_s=(0.0, 0.0),
     send_s_per_byte=0.0,
     steps=1,
 )
