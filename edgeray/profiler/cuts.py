@@ -14,8 +14,8 @@ from policies.model import CutProfile
 class CutMeasurements:
     """All cuts of a model on one device type, from the input on: CutProfile's fields for this type, which see.
 
-    Seconds are infinite for cuts that do not fit into the device's memory; server_s for all but the last where the
-    whole model does not. steps: how many training steps were measured.
+    Seconds and memory are infinite for cuts that do not fit into the device's memory, server_s for all where the whole
+    model does not. steps: how many training steps were measured.
     """
 
     names: tuple[str, ...]
@@ -33,10 +33,15 @@ class CutMeasurements:
     steps: int
 
     def __post_init__(self) -> None:
-        """Raises ValueError unless there is one value a cut."""
-        lengths = {len(value) for value in _sequences(self).values()}
-        if lengths != {len(self.names)} or not self.names:
-            raise ValueError(f"{len(self.names)} cuts, but values for {sorted(lengths)}")
+        """Raises ValueError unless there is one value a cut, of the right kind."""
+        for name, values in _by_cut(self).items():
+            kind = str if name == "names" else (int, float)
+            if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
+                raise ValueError(f"{name} is {values!r}")
+            if len(values) != len(self.names) or not values:
+                raise ValueError(f"there are {len(self.names)} cuts, and {name} has {len(values)} values")
+        if not isinstance(self.send_s_per_byte, int | float):
+            raise ValueError(f"send_s_per_byte is {self.send_s_per_byte!r}")
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON; `CutMeasurements.of` makes it the same again."""
@@ -87,7 +92,7 @@ def merge_cuts(by_type: Mapping[str, CutMeasurements]) -> CutProfile:
     )
 
 
-def _sequences(measured: CutMeasurements) -> dict[str, tuple[Any, ...]]:
+def _by_cut(measured: CutMeasurements) -> dict[str, Any]:
     values = {field.name: getattr(measured, field.name) for field in fields(measured)}
     return {name: value for name, value in values.items() if name not in ("send_s_per_byte", "steps")}
 

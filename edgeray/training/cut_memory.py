@@ -18,8 +18,8 @@ ROOM = 0.9
 """So much of a device's memory may be used: the rest is for what nobody reckons with."""
 SPARE = 1.1
 """So many times what is reckoned may be held: runs of one cut differ by a tenth."""
-LINES_BYTES = 32e6
-"""Of the lines to the server and their threads, most of it heaps of their own."""
+LINES_BYTES = 48e6
+"""Of the lines to the server and their threads, most of it heaps of their own: what real clients held beyond the rest."""
 MESSAGE_COPIES = 2
 """Of what crosses a cut, beside the tensors themselves: in frames, and encrypted."""
 
