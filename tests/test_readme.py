@@ -35,6 +35,10 @@ SHORTER = {
     "edgeray compare apps/attributes --policies lr,br,tp,otfs,otfa,joint --seconds 30": (
         "edgeray compare apps/attributes --policies lr,joint --seconds 4"
     ),
+    (
+        "edgeray compare apps/split-training "
+        "--policies vanilla-fl,adaptive-fl,edgesplit-fix,edgesplit,edgesplit-overlap"
+    ): "edgeray compare apps/split-training --policies vanilla-fl,edgesplit-overlap --rounds 1",
 }
 # What must come out: on stdout, or on stderr for those that say it there.
 EXPECTED = {
@@ -54,6 +58,11 @@ EXPECTED = {
     "edgeray plan diamond": r"(?s)diamond by heft.*makespan",
     "edgeray submit apps/poster": r"poster\.png",
     "edgeray compare apps/poster": r"(?s)HEFT.*portfolio",
+    "edgeray profile apps/split-training": r"(?s)jetson-nano.*jetson-nx.*pi.*server",
+    "edgeray plan apps/split-training": r"(?s)edgesplit.*c1.*c8",
+    "edgeray submit apps/split-training": r"(?s)10 of 10 rounds.*model\.pt",
+    "edgeray compare apps/split-training": r"(?s)vanilla-fl.*edgesplit-overlap",
+    "edgeray simulate apps/split-training": r"(?s)vanilla-fl.*edgesplit-overlap",
     "edgeray generate": r"^$",
     "edgeray simulate camera": r"(?s)lr.*otfa.*joint",
     "edgeray simulate apps": r"poster",
