@@ -129,8 +129,8 @@ def _job(name: str, server: str, clients: dict[TaskId, str], training: Training)
 
 
 def _code(recipe: dict[str, Any], clients: dict[TaskId, str], resume: str | None) -> dict[TaskId, Code]:
-    train = Code(run="edgeray.training.tasks:train", args={"recipe": recipe})
-    serve = Code(run="edgeray.training.tasks:serve", args={"recipe": recipe, "resume": resume})
+    train = Code(run="edgeray.training.tasks:Train", args={"recipe": recipe})
+    serve = Code(run="edgeray.training.tasks:Serve", args={"recipe": recipe, "resume": resume})
     return {SERVER: serve, **dict.fromkeys(clients, train)}
 
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from edgeray.errors import FlowError, StageError
 from edgeray.node.loop import LoopContext
@@ -26,10 +25,10 @@ Join = Callable[[str, LineChannel], None]
 
 @dataclass(slots=True, eq=False)
 class _Visit:
-    """A client over one connection. coming: its line is open. here: it said hello."""
+    """A client over one connection. here: it said hello."""
 
     channel: LineChannel
-    phase: Literal["opening", "coming", "here"] = "opening"
+    here: bool = False
 
 
 class Attendance:
@@ -54,16 +53,14 @@ class Attendance:
     def wait(self, all_within_s: float) -> bool:
         """Until all clients are here, or so much time has passed and one is. False: the stage is stopped.
 
-        Where time is given for all, those whose line is open by then are waited for, too, within ABSENCE_S: they
-        make their models. Raises StageError when nobody is here by then.
+        Raises StageError when nobody is here within ABSENCE_S.
         """
         began_s = time.monotonic()
         with self._changed:
             while not self._context.stop.is_set():
                 waited_s = time.monotonic() - began_s
-                here, coming = self._count("here"), self._count("coming")
-                patience_s = ABSENCE_S if coming and all_within_s else all_within_s
-                if here and (here == len(self._clients) or waited_s >= patience_s):
+                here = sum(visit.here and not visit.channel.gone.is_set() for visit in self._visits.values())
+                if here and (here == len(self._clients) or waited_s >= all_within_s):
                     return True
                 if not here and waited_s >= ABSENCE_S:
                     raise StageError(
@@ -77,14 +74,9 @@ class Attendance:
         """Let nobody in any more. Who is here stays."""
         with self._changed:
             self._over.set()
-            waiting = [visit.channel for visit in self._visits.values() if visit.phase != "here"]
+            waiting = [visit.channel for visit in self._visits.values() if not visit.here]
         for channel in waiting:
             channel.close()
-
-    def _count(self, phase: str) -> int:
-        return sum(
-            visit.phase == phase and not visit.channel.gone.is_set() for visit in self._visits.values()
-        )
 
     def _look_after(self, client: TaskId) -> None:
         while not (self._over.is_set() or self._context.stop.is_set()):
@@ -103,7 +95,6 @@ class Attendance:
         try:
             if not self._over.is_set():
                 channel.send(WELCOME, None)
-                visit.phase = "coming"
                 kind, _ = channel.receive(None)
                 if kind != HELLO:
                     raise FlowError(f"it said {kind!r}, expected {HELLO!r}")
@@ -115,7 +106,7 @@ class Attendance:
                 channel.close()
                 return
             self._join(client, channel)
-            visit.phase = "here"
+            visit.here = True
             self._changed.notify_all()
         log.info("%s is here", client)
         channel.gone.wait()

@@ -1,7 +1,8 @@
-"""The tasks of a job of split training: the server's code (serve) and the clients' (train), over lines between devices.
+"""The tasks of a job of split training: the server's code (Serve) and the clients' (Train), over lines between devices.
 
-Both end when all rounds are done, or without a word when the stage is stopped. A client that was lost enters again at
-the next round; a server that was killed and started again goes on after the last round that it finished.
+The model is made, and the places where it can be cut are found, while a stage is loaded; its call trains. Both end when
+all rounds are done, or without a word when the stage is stopped. A client that was lost enters again at the next
+round; a server that was killed and started again goes on after the last round that it finished.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from edgeray.training.build import (
 from edgeray.training.data import batch_of, labels_of
 from edgeray.training.device_data import DeviceData
 from edgeray.training.lines import HELLO, WELCOME, LineChannel
+from edgeray.training.messages import Loss
 from edgeray.training.recipe import Recipe
 from edgeray.training.records import RoundRecord
 from edgeray.training.run_files import RunFiles
@@ -52,52 +54,63 @@ _LEAST_PATIENCE_S = 60.0
 _MISJUDGED = 3.0  # so much longer than predicted a client may take for a single answer
 
 
-def serve(context: LoopContext, *, recipe: Mapping[str, Any], resume: str | None = None) -> None:
-    """Train the recipe's model with the clients that come, by the plan's cuts; the results are files, see RunFiles.
+class Serve:
+    """Trains the recipe's model with the clients that come, by the plan's cuts; the results are files, see RunFiles.
 
-    resume: a job after whose last checkpoint this one goes on. Raises BadInputError where it cannot, and StageError when
-    no client is there or none finishes a round.
+    resume: a job after whose last checkpoint this one goes on. The call raises BadInputError where it cannot, and
+    StageError when no client is there or none finishes a round.
     """
-    asked = Recipe.of(recipe)
-    rounds = context.rounds
-    if rounds is None:
-        raise StageError(f"job {context.job}: its plan says nothing of rounds, so it cannot be trained")
-    compute_on(context.cpus)
-    model = build_model(asked)
-    cut_model = cutter(model, example_of(asked, dataset_of(asked, "train")))
-    splits = {cut: cut_model(cut) for cut in sorted({*rounds.cuts.values()})}
-    files = RunFiles(context.output_dir, context.output_dir / RESULTS, asked)
-    found = files.begin(model, resume)
-    pieces = found.settings.micro_batches if found else rounds.micro_batches
-    server = Server(
-        model,
-        splits.__getitem__,
-        loss=loss_of(asked),
-        settings=replace(settings_of(asked), micro_batches=pieces),
-        mode=asked.server_mode,
-        stages_of=stages_of(model, cut_model.cuts) if asked.server_mode == "splitpipe-bf" else None,
-        test_set=_test_set(asked),
-        checkpoints=files.next,
-        patience_s=_patience_s(asked, rounds),
-    )
-    if found is not None:
-        server.resume()
-        log.info("goes on after round %d", found.round_number)
-    attendance = Attendance(
-        context,
-        context.peers,
-        lambda client, channel: server.join(client, channel, rounds.cuts[TaskId(client)]),
-    )
-    attendance.start()
-    try:
-        if _train_rounds(context, asked, server, attendance, files):
-            files.conclude(context.task, server.weights)
+
+    def __init__(self, *, recipe: Mapping[str, Any], resume: str | None = None) -> None:
+        self._recipe = Recipe.of(recipe)
+        self._resume = resume
+        self._model = build_model(self._recipe)
+        self._cutter = cutter(self._model, example_of(self._recipe, dataset_of(self._recipe, "train")))
+
+    def __call__(self, context: LoopContext) -> None:
+        rounds, recipe = context.rounds, self._recipe
+        if rounds is None:
+            raise StageError(f"job {context.job}: its plan says nothing of rounds, so it cannot be trained")
+        compute_on(context.cpus)
+        files = RunFiles(context.output_dir, context.output_dir / RESULTS, recipe)
+        server = self._server(files, rounds)
+        attendance = Attendance(
+            context,
+            context.peers,
+            lambda client, channel: server.join(client, channel, rounds.cuts[TaskId(client)]),
+        )
+        attendance.start()
+        try:
+            if _train_rounds(context, recipe, server, attendance, files):
+                files.conclude(context.task, server.weights)
+                attendance.close()
+                server.finish()
+                log.info("all %d rounds are done", recipe.rounds)
+        finally:
             attendance.close()
-            server.finish()
-            log.info("all %d rounds are done", asked.rounds)
-    finally:
-        attendance.close()
-        server.close()
+            server.close()
+
+    def _server(self, files: RunFiles, rounds: Rounds) -> Server:
+        """At its start, or after the last round of the run that it goes on with."""
+        recipe, model = self._recipe, self._model
+        splits = {cut: self._cutter(cut) for cut in sorted({*rounds.cuts.values()})}
+        found = files.begin(model, self._resume)
+        pieces = found.settings.micro_batches if found else rounds.micro_batches
+        server = Server(
+            model,
+            splits.__getitem__,
+            loss=loss_of(recipe),
+            settings=replace(settings_of(recipe), micro_batches=pieces),
+            mode=recipe.server_mode,
+            stages_of=stages_of(model, self._cutter.cuts) if recipe.server_mode == "splitpipe-bf" else None,
+            test_set=_test_set(recipe),
+            checkpoints=files.next,
+            patience_s=_patience_s(recipe, rounds),
+        )
+        if found is not None:
+            server.resume()
+            log.info("goes on after round %d", found.round_number)
+        return server
 
 
 def _train_rounds(
@@ -168,71 +181,73 @@ def _test_set(recipe: Recipe) -> TestSet | None:
     return batches
 
 
-def train(context: LoopContext, *, recipe: Mapping[str, Any]) -> None:
-    """Train the layers that the server says, on this client's share of the data, until the server says the end.
+class Train:
+    """Trains the layers that the server says, on this client's share of the data, until the server says the end.
 
-    Raises StageError when the server stays away.
+    The call raises StageError when the server stays away.
     """
-    asked = Recipe.of(recipe)
-    compute_on(context.cpus)
-    (server,) = context.peers
-    client = _Client(context, asked, server)
-    there_s = time.monotonic()
-    while not context.stop.is_set():
-        try:
-            client.take_part(max(0.0, there_s + ABSENCE_S - time.monotonic()))
-            return
-        except FlowError as error:
-            if client.welcomed:
-                there_s = time.monotonic()
-            elif time.monotonic() - there_s >= ABSENCE_S:
-                raise StageError(
-                    f"{server} has not been there for {ABSENCE_S:g} s: {error}\n"
-                    "  remedy:   see what it logged: edgeray logs"
-                ) from error
-            log.info("the line to %s is gone: %s", server, error)
-        context.stop.wait(RETRY_S)
+
+    def __init__(self, *, recipe: Mapping[str, Any]) -> None:
+        self._recipe = Recipe.of(recipe)
+        self._dataset = dataset_of(self._recipe, "train")
+        self._cutter = cutter(light_model(self._recipe), example_of(self._recipe, self._dataset))
+
+    def __call__(self, context: LoopContext) -> None:
+        compute_on(context.cpus)
+        (server,) = context.peers
+        client = _Client(context, server, self._data(context), self._cutter, loss_of(self._recipe))
+        there_s = time.monotonic()
+        while not context.stop.is_set():
+            try:
+                client.take_part(max(0.0, there_s + ABSENCE_S - time.monotonic()))
+                return
+            except FlowError as error:
+                if client.welcomed:
+                    there_s = time.monotonic()
+                elif time.monotonic() - there_s >= ABSENCE_S:
+                    raise StageError(
+                        f"{server} has not been there for {ABSENCE_S:g} s: {error}\n"
+                        "  remedy:   see what it logged: edgeray logs"
+                    ) from error
+                log.info("the line to %s is gone: %s", server, error)
+            context.stop.wait(RETRY_S)
+
+    def _data(self, context: LoopContext) -> DeviceData:
+        return DeviceData(
+            self._dataset,
+            share_of(self._recipe, labels_of(self._dataset), context.device),
+            batch_size=self._recipe.batch_size,
+            seed=self._recipe.seed,
+            device=context.task,
+        )
 
 
 class _Client:
     """A client of one job. welcomed: whether the server was there when it took part last."""
 
-    def __init__(self, context: LoopContext, recipe: Recipe, server: TaskId) -> None:
+    def __init__(
+        self, context: LoopContext, server: TaskId, data: DeviceData, cut_model: Cutter, loss: Loss
+    ) -> None:
         self.welcomed = False
         self._context = context
-        self._recipe = recipe
         self._server = server
-        self._loss = loss_of(recipe)
-        self._made: tuple[DeviceData, Cutter] | None = None
+        self._data = data
+        self._cut_model = cut_model
+        self._loss = loss
 
     def take_part(self, within_s: float) -> None:
         """From the opening of a connection to the end of the run. Raises FlowError when it breaks before, or the server
         is not there in time."""
         self.welcomed = False
-        channel = LineChannel(self._context.connect(self._server))  # opens while the model is made
+        channel = LineChannel(self._context.connect(self._server))
         try:
-            data, cut_model = self._make()
             kind, _ = channel.receive(within_s)
             if kind != WELCOME:
                 raise FlowError(f"the server said {kind!r}, expected {WELCOME!r}")
             self.welcomed = True
             channel.send(HELLO, None)
-            log.info("takes part, with %d samples", data.samples)
-            Worker(self._context.task, data, cut_model, channel, loss=self._loss).run()
+            log.info("takes part, with %d samples", self._data.samples)
+            Worker(self._context.task, self._data, self._cut_model, channel, loss=self._loss).run()
             log.info("the run is over")
         finally:
             channel.close()
-
-    def _make(self) -> tuple[DeviceData, Cutter]:
-        if self._made is None:
-            recipe, task = self._recipe, self._context.task
-            dataset = dataset_of(recipe, "train")
-            data = DeviceData(
-                dataset,
-                share_of(recipe, labels_of(dataset), self._context.device),
-                batch_size=recipe.batch_size,
-                seed=recipe.seed,
-                device=task,
-            )
-            self._made = data, cutter(light_model(recipe), example_of(recipe, dataset))
-        return self._made

@@ -357,13 +357,13 @@ def test_the_profile_of_a_training_job_is_that_of_its_cuts(
         mode="loop",
         training=Training(server=A, batches={B: 1}, rounds=1),
     )
-    code = TaskCode(run="edgeray.training.tasks:serve", args={"recipe": recipe.as_args(), "resume": None})
+    code = TaskCode(run="edgeray.training.tasks:Serve", args={"recipe": recipe.as_args(), "resume": None})
     for cpus, capped in ((0.5, True), (4.0, False)):
         quiet.clear()
         StageHost(Deaf()).profile(
             ProfileOrder(
                 job=job,
-                code={A: code, B: TaskCode(run="edgeray.training.tasks:train")},
+                code={A: code, B: TaskCode(run="edgeray.training.tasks:Train")},
                 output_dir=str(tmp_path / "out"),
                 working_dir=None,
                 cpus=cpus,

@@ -87,8 +87,8 @@ def test_tasks_flows_and_code(on: On, lab: Cluster) -> None:
     assert training is not None
     assert (training.server, training.clients, training.rounds) == ("server", clients, 3)
     assert set(training.batches.values()) == {6}  # twice 50, 50 and 20
-    assert app.code["server"].run == "edgeray.training.tasks:serve"
-    assert {app.code[client].run for client in clients} == {"edgeray.training.tasks:train"}
+    assert app.code["server"].run == "edgeray.training.tasks:Serve"
+    assert {app.code[client].run for client in clients} == {"edgeray.training.tasks:Train"}
     assert app.code["server"].args["resume"] is None
     recipe = recipe_of(app)
     assert (recipe.clients, recipe.samples, recipe.epochs) == (("n1", "p1", "p2"), 120, 2)

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeray.node.code import LoadedTask
-from edgeray.node.loop import LoopStage
+from edgeray.node.loop import LoopContext, LoopStage
 from edgeray.scheduler.effects import Inflow, Outflow, StagePlan
 from edgeray.training import run_files, tasks
 from edgeray.training.build import Cutter, build_model, dataset_of, settings_of
@@ -134,11 +133,15 @@ class Net:
     def server(
         self, recipe: Recipe, rounds: Rounds, *, job: str = "job", resume: str | None = None
     ) -> LoopStage:
-        call = partial(tasks.serve, recipe=_sent(recipe), resume=resume)
+        def call(context: LoopContext) -> None:
+            tasks.Serve(recipe=_sent(recipe), resume=resume)(context)
+
         return self._start(SERVER, call, recipe, rounds, self.folder / job)
 
     def client(self, device: str, recipe: Recipe, rounds: Rounds) -> LoopStage:
-        call = partial(tasks.train, recipe=_sent(recipe))
+        def call(context: LoopContext) -> None:
+            tasks.Train(recipe=_sent(recipe))(context)
+
         return self._start(client_of(device), call, recipe, rounds, self.folder / device)
 
     def stop(self) -> None:

@@ -20,7 +20,6 @@ from edgeray.training import attendance, tasks
 from edgeray.training.build import build_model, cutter, dataset_of, example_of, settings_of
 from edgeray.training.channel import local_pair
 from edgeray.training.data import labels_of
-from edgeray.training.lines import LineChannel
 from edgeray.training.recipe import Recipe
 from edgeray.training.records import RoundRecord
 from edgeray.training.server import Server
@@ -174,43 +173,6 @@ def test_who_does_not_come_in_time_is_left_out(net: Net, monkeypatch: pytest.Mon
     (record,) = records(net.folder)
     assert [one["client"] for one in record["clients"]] == ["client-a", "client-c"]
     assert record["dropped"] == {}
-
-
-def test_a_client_that_makes_its_model_is_waited_for(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the time that others have to be heard of is over."""
-    monkeypatch.setattr(tasks, "START_S", 0.01)
-    recipe = recipe_of(*ABC, rounds=1)
-    plan = rounds_of(recipe, {"a": 0, "b": 2, "c": 4})
-    made = threading.Semaphore(0)
-    light_model = tasks.light_model
-
-    def slow(recipe: Recipe) -> nn.Module:
-        assert made.acquire(timeout=60)
-        return light_model(recipe)
-
-    def welcomed(channel: LineChannel, kind: str, value: object) -> None:
-        send(channel, kind, value)
-        if kind == "welcome":
-            open_lines.release()
-        if kind == "hello":
-            made.release()  # one after the other, so that the first is here long before the last
-
-    send, open_lines = LineChannel.send, threading.Semaphore(0)
-    monkeypatch.setattr(LineChannel, "send", welcomed)
-    monkeypatch.setattr(tasks, "light_model", slow)
-    clients = [net.client(device, recipe, plan) for device in ABC]
-    server = net.server(recipe, plan)
-    for _ in ABC:
-        assert open_lines.acquire(timeout=60)
-    made.release()
-    server.wait()
-    for client in clients:
-        client.wait()
-    assert [one["client"] for one in records(net.folder)[0]["clients"]] == [
-        "client-a",
-        "client-b",
-        "client-c",
-    ]
 
 
 def test_when_nobody_comes_it_fails_by_name(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
