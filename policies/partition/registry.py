@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-
+from policies.named import function_named
 from policies.partition import policy
 from policies.partition.policy import SplitPolicy
 
@@ -25,18 +24,4 @@ def load_split_policy(name: str) -> SplitPolicy:
 
     Raises ValueError for a name that is neither.
     """
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        known = ", ".join(SPLIT_POLICIES)
-        raise ValueError(
-            f"unknown policy {name!r} of split training, expected one of {known}, or module:function"
-        )
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot load policy {name!r}: {error}") from error
-    if not callable(found):
-        raise ValueError(f"policy {name!r} is a {type(found).__name__}, expected a function of an instance")
-    return found  # type: ignore[no-any-return]
+    return function_named(name, _BUILT_IN, "split training")
