@@ -12,6 +12,7 @@ from rich.table import Table
 from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stderr, stdout
 from edgeray.cli.gantt import gantt
 from edgeray.cli.jobs import Json, PolicyName
+from edgeray.cli.plan_declared import plan_declared
 from edgeray.cli.plan_split import plan_split
 
 MOST_ROWS = 30
@@ -37,13 +38,18 @@ def plan(
     Of one-shot jobs (mode: once) it decides when each task and each transfer begins, too. Exits with 1 when a
     job cannot be placed. Of split training (kind: split-training) it decides each device's cut and rate, and tells
     how long a round takes and that no round can be shorter than so much; what a job declares needs no cluster file.
+    Declared numbers of kind streams, batch-training and frames can be planned, too; jobs of these kinds do not run yet.
     """
     from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
     from edgeray.spec import load_app, load_cluster
+    from edgeray.spec.declared_numbers import declared_kind
     from edgeray.spec.split_training import is_split_training
     from edgeray.testbed import require_current
 
+    if any(declared_kind(path) for path in job_files):
+        plan_declared(job_files, policy, as_json)
+        return
     if any(is_split_training(path) for path in job_files):
         plan_split(job_files, policy, cluster, as_json)
         return
