@@ -6,6 +6,7 @@
     checkpoints/recipe.json    what the run began with
     checkpoints/record.json    the record of the last round
     checkpoints/next/          a round's checkpoint until its record is written
+    scratch/                   while it trains: what the server mode keeps on disk
 
 A round counts once its checkpoint has been renamed out of next/. Its record lies in record.json by then, and becomes
 a line afterwards; so the lines only ever grow, and whoever reads them as they grow reads each round once.
@@ -49,10 +50,12 @@ _MAY_CHANGE = {"rounds", "test_samples", "server_mode", "patience_s"}
 
 
 class RunFiles:
-    """results: the folder of the job's results. next: the folder for the server's checkpoints."""
+    """results: the folder of the job's results. next: the folder for the server's checkpoints. scratch: for what is gone
+    with the server; begin() also removes what a killed one left there."""
 
     def __init__(self, output_dir: Path, results: Path, recipe: Recipe) -> None:
         self.next = output_dir / CHECKPOINTS / "next"
+        self.scratch = output_dir / "scratch"
         self._jobs = output_dir.parent
         self._kept = output_dir / CHECKPOINTS
         self._results = results
@@ -66,10 +69,11 @@ class RunFiles:
         """
         found = self._own(model)
         shutil.rmtree(self.next, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         if found is None:
             shutil.rmtree(self._kept, ignore_errors=True)
             shutil.rmtree(self._results, ignore_errors=True)
-        for folder in (self.next, self._results):
+        for folder in (self.next, self.scratch, self._results):
             folder.mkdir(parents=True, exist_ok=True)
         if found is not None:
             _link(self._kept / FILE, self.next / FILE)

@@ -46,7 +46,8 @@ class Server:
     model: it has the averaged weights after each round. cut_model: a model cut at an index, which may share the
     model's weights. stages_of: the layers after a cut as several modules, for splitpipe-bf; by default one.
     test_set: its batches, anew on each call. order: how clients batch their data; needed where labels are sent once.
-    checkpoints: a folder; None: none are kept. patience_s: see Round.
+    checkpoints: a folder; None: none are kept. scratch: where
+    splitpipe-rw keeps its files; None: the system's folder for such. patience_s: see Round.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Server:
         test_set: TestSet | None = None,
         order: BatchOrder | None = None,
         checkpoints: Path | None = None,
+        scratch: Path | None = None,
         patience_s: float = 600.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -75,9 +77,11 @@ class Server:
         self._settings = settings
         self._saved = SavedActivations()
         self._stages_of = stages_of or self._tail
-        self._folder = tempfile.TemporaryDirectory(prefix="edgeray-halves-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        if mode == "splitpipe-rw":
+            self._folder = tempfile.TemporaryDirectory(prefix="edgeray-halves-", dir=scratch)
         maker = HalfMaker(self._stages_of, loss=loss, settings=settings, saved=self._saved)
-        self._mode, self._halves = make_mode(mode, maker, Path(self._folder.name))
+        self._mode, self._halves = make_mode(mode, maker, Path(self._folder.name if self._folder else ""))
         self._test_set = test_set
         self._order = order
         self._checkpoints = checkpoints
@@ -184,7 +188,8 @@ class Server:
             self._joining.clear()
         for session in sessions:
             session.close()
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _conclude(self, running: Round) -> RoundRecord:
         clients = running.records()

@@ -105,6 +105,7 @@ class Serve:
             stages_of=stages_of(model, self._cutter.cuts) if recipe.server_mode == "splitpipe-bf" else None,
             test_set=_test_set(recipe),
             checkpoints=files.next,
+            scratch=files.scratch,
             patience_s=_patience_s(recipe, rounds),
         )
         if found is not None:
