@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeray.spec.job_file import find_job_file
+from edgeray.spec.kinds import kind_among
 from edgeray.spec.units import BYTES, FLOP, FLOP_PER_S, VIRTUAL_SECONDS, Quantity, UnitError
 from edgeray.spec.words import listed, remedy_for_name, shorten
-from edgeray.spec.yaml_file import MAX_FILE_BYTES, Document, read_yaml
+from edgeray.spec.yaml_file import Document, read_yaml
 from policies.batch.instance import BatchInstance, batch_instance
 from policies.deadline.frame import Frame, frame_of
 from policies.streams.instance import StreamInstance, stream_instance
@@ -23,6 +24,7 @@ Instance = StreamInstance | BatchInstance | Frame
 
 _NUMBER = Quantity(name="a number", example="5", units={"": 1}, maximum=1e18)
 _PATH = ("declared",)
+_EXPECTED = "a job file of kind streams, batch-training or frames with `declared: {...}`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,23 +47,12 @@ class DeclaredJob:
 
 def declared_kind(path: str | Path) -> str | None:
     """The kind that a job file, or the job.yaml of a folder, says, if it is one of these; else None."""
-    file = find_job_file(Path(path))
-    try:
-        if not file.is_file():
-            return None
-        with file.open("rb") as stream:
-            head = stream.read(MAX_FILE_BYTES)
-        if not any(kind.encode() in head for kind in _KINDS):
-            return None
-    except (OSError, ValueError):
-        return None
-    kind = _read(file).value.get("kind")
-    return kind if isinstance(kind, str) and kind in _KINDS else None
+    return kind_among(path, _KINDS, expected=_EXPECTED)
 
 
 def load_declared(path: str | Path) -> DeclaredJob:
     """The job in a file, or in a folder with job.yaml. Raises SpecError (file:line, what, expected, remedy)."""
-    document = _read(find_job_file(Path(path)))
+    document = read_yaml(find_job_file(Path(path)), expected=_EXPECTED)
     name, kind = document.value.get("name"), _KINDS[document.value["kind"]]
     _check_keys(document, (), document.value, ("kind", "name", "declared"), ("kind", "declared"))
     declared = document.value["declared"]
@@ -89,10 +80,6 @@ def load_declared(path: str | Path) -> DeclaredJob:
     return DeclaredJob(
         kind=document.value["kind"], name=name if isinstance(name, str) else stem, instance=instance
     )
-
-
-def _read(file: Path) -> Document:
-    return read_yaml(file, expected=f"a job file of kind {listed(list(_KINDS))} with `declared: {{...}}`")
 
 
 def _check_keys(
@@ -192,4 +179,3 @@ _KINDS: dict[str, _Kind] = {
         make=_frames,
     ),
 }  # fmt: skip
-DECLARED_KINDS: tuple[str, ...] = tuple(_KINDS)

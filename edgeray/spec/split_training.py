@@ -15,13 +15,14 @@ from edgeray.spec.app import Code, KeyPath, nearest
 from edgeray.spec.built_in import DATASETS, MODELS, BuiltInDataset, dataset_code, model_code
 from edgeray.spec.callables import check_code
 from edgeray.spec.job_file import find_job_file
+from edgeray.spec.kinds import kind_among
 from edgeray.spec.schema import is_id
 from edgeray.spec.tables import Floats, Tables
 from edgeray.spec.training_form import KIND, DeclaredForm, DeclaredJobForm, PartsForm, TrainingForm
 from edgeray.spec.units import BITS, BITS_PER_S, BYTES, VIRTUAL_SECONDS, Quantity
 from edgeray.spec.validate import validate
 from edgeray.spec.words import listed
-from edgeray.spec.yaml_file import MAX_FILE_BYTES, Document, read_yaml
+from edgeray.spec.yaml_file import Document, read_yaml
 from policies.partition.instance import Parts, SplitInstance, split_instance
 
 _EXPECTED = "a job file: `kind: split-training`, `model: ...` and `dataset: ...`"
@@ -65,16 +66,7 @@ class SplitJob:
 
 def is_split_training(path: str | Path) -> bool:
     """Whether a job file, or the job.yaml of a folder, says so; False for what cannot be read."""
-    file = find_job_file(Path(path))
-    try:
-        if not file.is_file():
-            return False
-        with file.open("rb") as stream:
-            if KIND.encode() not in stream.read(MAX_FILE_BYTES):
-                return False
-    except (OSError, ValueError):
-        return False
-    return bool(read_yaml(file, expected=_EXPECTED).value.get("kind") == KIND)
+    return kind_among(path, (KIND,), expected=_EXPECTED) is not None
 
 
 def load_split_training(path: str | Path) -> SplitJob:

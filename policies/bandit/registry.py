@@ -16,7 +16,9 @@ _BUILT_IN: dict[str, Callable[[int, int, np.random.Generator], Dispatcher]] = {
     "p2c": lambda helpers, d, rng: PowerOfTwo(helpers, rng),
     "jsq": lambda helpers, d, rng: ShortestQueue(helpers),
     "sed": lambda helpers, d, rng: ShortestDelay(helpers),
-    "greedy": lambda helpers, d, rng: Greedy(helpers, d),
+    "greedy": lambda helpers, d, rng: Greedy(
+        helpers, d, ridge=1.0
+    ),  # lambda 3 goes with TOOF's practical radius
     "toof": lambda helpers, d, rng: Toof(helpers, d),
     "ecolog": lambda helpers, d, rng: EcologUcb(helpers, d),
     "hybrid": lambda helpers, d, rng: Hybrid(helpers),

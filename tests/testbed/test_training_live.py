@@ -205,8 +205,10 @@ def test_policies_are_compared_and_a_refusal_is_a_row(session: Session) -> None:
     )
     runs = {run["policy"]: run for run in told["runs"]}
     assert set(runs) == {"vanilla-fl", "edgesplit"}
-    page = (out / "report.html").read_text()
-    assert "vanilla-fl" in page and "memory" in page
+    (refused,), (trained,) = runs["vanilla-fl"]["jobs"], runs["edgesplit"]["jobs"]
+    assert "of memory" in refused["failure"] and refused["rounds"] == []
+    assert trained["failure"] is None and len(trained["rounds"]) == 1
+    assert refused["failure"].partition(":")[0] in (out / "report.html").read_text()
 
 
 def test_nothing_is_left(session: Session) -> None:
