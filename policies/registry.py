@@ -16,6 +16,8 @@ from policies.placement.otfa import OnlineFlowAdjustment
 from policies.placement.otfs import OnlineFlowScheduling
 from policies.placement.tp import TaskPartition
 from policies.placement.whole import BalancedAllocation, LeastRequested
+from policies.streams.mapping import StreamMapping
+from policies.streams.registry import STREAM_POLICIES
 
 _STREAMS: dict[str, Callable[[], Policy]] = {
     "lr": LeastRequested,
@@ -33,7 +35,8 @@ _ONE_SHOT: dict[str, Callable[[], Policy]] = {
     "portfolio": Portfolio,
 }
 _TRAINING: dict[str, Callable[[], Policy]] = {name: partial(SplitTraining, name) for name in SPLIT_POLICIES}
-_BUILT_IN = {**_STREAMS, **_ONE_SHOT, **_TRAINING}
+_CAMERAS: dict[str, Callable[[], Policy]] = {name: partial(StreamMapping, name) for name in STREAM_POLICIES}
+_BUILT_IN = {**_STREAMS, **_ONE_SHOT, **_TRAINING, **_CAMERAS}
 
 POLICIES: tuple[str, ...] = tuple(_STREAMS)
 """The built-in ones for streams, in the order of reports."""
@@ -42,6 +45,9 @@ ONE_SHOT_POLICIES: tuple[str, ...] = tuple(_ONE_SHOT)
 
 TRAINING_POLICIES: tuple[str, ...] = tuple(_TRAINING)
 """The built-in ones for jobs that train a model, in the order of reports."""
+
+CAMERA_POLICIES: tuple[str, ...] = tuple(_CAMERAS)
+"""The built-in ones for jobs that watch cameras, in the order of reports."""
 
 
 def load_policy(name: str) -> Policy:

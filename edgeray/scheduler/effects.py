@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeray.network.types import FlowRule
-from policies.model import DeviceId, FlowId, JobId, Mode, Rounds, TaskId
+from policies.model import DeviceId, FlowId, JobId, Mapped, Mode, Rounds, TaskId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class StagePlan:
     local: (producer, consumer) pairs inside the stage. inputs: each task's producers, in argument order.
     depth_items: how many items may wait at each input, enough for the slowest parallel branch.
     due_s: of a one-shot job, when each task is to begin, in seconds from the job's start; None for others.
-    rounds: of a job that trains a model, what its plan says of that.
+    rounds: of a job that trains a model, what its plan says of that. mapped: of one that watches cameras.
     """
 
     job: JobId
@@ -58,6 +58,7 @@ class StagePlan:
     due_s: Mapping[TaskId, float] | None = None
     mode: Mode = "stream"
     rounds: Rounds | None = None
+    mapped: Mapped | None = None
 
 
 class Effect:
@@ -100,6 +101,15 @@ class PaceStage(Effect):
     job: JobId
     granted_per_s: float | None
     rates_bps: Mapping[FlowId, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapStreams(Effect):
+    """From now on a running job's cameras are watched so; every edge is told all of it."""
+
+    device: DeviceId
+    job: JobId
+    mapped: Mapped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

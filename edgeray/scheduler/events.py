@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from policies.model import DeviceId, FlowId, JobId, LinkId, Profile, Workload
+from policies.model import CameraId, DeviceId, FlowId, JobId, LinkId, Profile, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,14 @@ class LinkChanged(Event):
 
     link: LinkId
     capacity_bps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamsMeasured(Event):
+    """How many people a frame each camera of a job had to be re-identified lately."""
+
+    job: JobId
+    calls_per_frame: Mapping[CameraId, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from policies.model import DeviceId, FlowId, LinkId, Network, Plan, Workload, link_id
+from policies.streams.reading import step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ def _taken(
     match workload.job.mode:
         case "once":
             return workload.held_bytes(plan.placement), _largest_rates(plan, crossing)
+        case "cameras":
+            return _memory_of_cameras(workload, plan), _rates_of_loop(plan, crossing)
         case "loop":
             return _memory_of_loop(workload, plan, network), _rates_of_loop(plan, crossing)
         case _:
@@ -78,6 +81,26 @@ def _rates_of_loop(plan: Plan, crossing: tuple[FlowId, ...]) -> dict[LinkId, flo
     for (a, b), rate in each_way.items():
         rates[link_id(a, b)] = max(rates.get(link_id(a, b), 0.0), rate)
     return rates
+
+
+def _memory_of_cameras(workload: Workload, plan: Plan) -> dict[DeviceId, float]:
+    """A detector for each stream, and a re-identification model where there is any (eqs. 5.1, 5.4, corrected)."""
+    streams, profile = workload.job.streams, workload.profile
+    if streams is None or plan.mapped is None:
+        return {}
+    peaks = {} if profile is None else profile.peak_memory_bytes
+
+    def measured(name: str) -> float:
+        return max((peaks.get(step(name, camera.id), 0.0) for camera in streams.cameras), default=0.0)
+
+    detector = streams.detector_bytes or measured("detect")
+    identifier = streams.identifier_bytes or measured("identify")
+    held: dict[DeviceId, float] = {}
+    for where in plan.mapped.streams.values():
+        held[where.detect_on] = held.get(where.detect_on, 0.0) + detector
+    for device in sorted({where.identify_on for where in plan.mapped.streams.values()}):
+        held[device] = held.get(device, 0.0) + identifier
+    return held
 
 
 def _memory_of_loop(workload: Workload, plan: Plan, network: Network) -> dict[DeviceId, float]:

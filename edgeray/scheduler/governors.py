@@ -8,8 +8,12 @@ from edgeray.scheduler.jobs import JobRecord
 from edgeray.scheduler.snapshots import snapshot
 from policies.model import Decision, Mode, Network, Policy
 
-MODES: tuple[Mode, ...] = ("once", "loop", "stream")
-"""The order of decisions: plans of one-shot jobs and loops stay as they are; streams are then adjusted around them."""
+MODES: tuple[Mode, ...] = ("once", "loop", "cameras", "stream")
+"""The order of decisions: plans of one-shot jobs and loops stay as they are; what is adjusted comes after them."""
+
+
+ADJUSTED: tuple[Mode, ...] = ("cameras", "stream")
+"""The modes whose running jobs get new plans: cameras are watched elsewhere, streams get other rates."""
 
 
 class Governors:
@@ -30,12 +34,12 @@ class Governors:
         waiting: Sequence[JobRecord],
         at_s: float,
     ) -> Decision | None:
-        """The decision on what waits and, of streams, on what runs; None where there is nothing to decide.
+        """The decision on what waits and, of modes that are adjusted, on what runs; None where nothing is to be decided.
 
         What the policy raises comes through; then it governs no longer.
         """
         policy = self._policies.get(mode)
-        adjustable = mode == "stream" and any(record.mode == mode for record in placed)
+        adjustable = mode in ADJUSTED and any(record.mode == mode for record in placed)
         if policy is None or not (waiting or adjustable):
             return None
         seen = snapshot(mode, network, placed, at_s)

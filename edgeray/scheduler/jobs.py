@@ -47,7 +47,7 @@ class Phase(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class Attendance:
-    """How a loop's devices fare while it runs; see `loops.Loops`, which alone changes it.
+    """How the devices of tasks side by side fare while they run; see `loops.Loops`, which alone changes it.
 
     addresses: of its devices, when it was placed. restarts: how often a device's stage was started again. entering:
     devices whose stages are to start as soon as they stand, and the versions of networks that must be in force for
@@ -102,9 +102,14 @@ class JobRecord:
     def mode(self) -> Mode:
         return self.workload.job.mode
 
+    @property
+    def side_by_side(self) -> bool:
+        return self.workload.job.side_by_side
+
     def adopt(self, plan: Plan, network: Network) -> None:
-        """From now on the job goes by this plan. Only a re-adjusted stream had one before."""
-        if self.plan is None or self.plan.routes != plan.routes:  # rates change far more often
+        """From now on the job goes by this plan. Only a job that is adjusted had one before."""
+        before = self.plan  # rates alone change far more often
+        if before is None or before.routes != plan.routes or before.mapped != plan.mapped:
             self.footprint = footprint(self.workload, plan, network)
         self.plan = plan
         self.running = RunningJob(workload=self.workload, plan=plan)
@@ -175,6 +180,7 @@ def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[S
             due_s=None if starts is None else {task.id: starts[task.id][0] for task in tasks[device]},
             mode=job.mode,
             rounds=plan.rounds,
+            mapped=plan.mapped,
         )
         for device in sorted(tasks)
     )
@@ -238,9 +244,9 @@ def inputs_of(job: Job) -> dict[TaskId, list[Flow]]:
 
 
 def sinks_of(job: Job) -> tuple[TaskId, ...]:
-    """The tasks that have a job's results: those that feed no other; of a loop, where all do, its server."""
-    if job.mode == "loop":
-        return () if job.training is None else (job.training.server,)
+    """The tasks that have a job's results: those that feed no other; of tasks side by side, where all do, the server."""
+    if job.side_by_side:
+        return () if job.server is None else (job.server,)
     feeding = {flow.producer for flow in job.flows}
     return tuple(task.id for task in job.tasks if task.id not in feeding)
 
@@ -250,9 +256,9 @@ def join_depth(job: Job, crossing: Collection[FlowId]) -> int:
 
     Where branches of unequal length meet again, the short branch has to hold what the long one has under
     way, or the join throttles the job: four items a task, and four more for each flow that crosses devices,
-    on the longest path. In a loop no branches meet.
+    on the longest path. Side by side no branches meet.
     """
-    if job.mode == "loop":
+    if job.side_by_side:
         return 4
     inputs, across = inputs_of(job), set(crossing)
     longest: dict[TaskId, int] = {}

@@ -1,11 +1,13 @@
-"""Loops that run: stages that die are started again, devices that are lost are done without. Pure.
+"""Tasks side by side: stages that die are started again, devices that are lost are done without. Pure.
 
-A job of mode "loop" has one server and many clients, each device's tasks in one stage. Its rules:
+A job of mode "loop" or "cameras" has one server and many clients, each device's tasks in one stage. Its rules:
 - A stage whose process died, or that lost its peer, is deployed again, at most RESTARTS times a device. After that a
   client is given up, and a server ends the job as failed. A stage whose code raised fails the job at once.
 - A client's device that is lost is done without; when it comes back, its stage is deployed again, and started once its
   flows are enforced. The server's device, or a relay that a client's flows need, fails the job when it is lost.
-- While one client is left, the job goes on. When the server's stage ends well, so does the job.
+- While one client of a loop is left, the job goes on. When the server's stage ends well, so does the job.
+- Cameras are watched elsewhere when a device is lost, and their flows go other ways where it was a relay: neither
+  that, nor that no client is left, ends the job; the server's device may have cameras of its own.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from dataclasses import dataclass
 
 from edgeray.scheduler import events as ev
 from edgeray.scheduler.cluster import Cluster
-from edgeray.scheduler.effects import DeployStage, Effect, StartStage, StopStage
+from edgeray.scheduler.effects import DeployStage, Effect, MapStreams, StartStage, StopStage
 from edgeray.scheduler.jobs import JobRecord, Phase, changed, flow_rules, stage_plans
 from edgeray.scheduler.rulebook import RuleBook
-from policies.model import DeviceId, Plan, Training
+from policies.model import DeviceId, Plan, TaskId
 
 RESTARTS = 3
 """How often a device's stage is started again; a device that was lost and came back starts anew."""
@@ -44,8 +46,8 @@ class Loops:
 
     @staticmethod
     def minds(record: JobRecord) -> bool:
-        """Whether this is a loop that has devices and is to keep them."""
-        return record.mode == "loop" and record.phase in (Phase.DEPLOYING, Phase.RUNNING)
+        """Whether its tasks stand side by side on devices that it is to keep."""
+        return record.side_by_side and record.phase in (Phase.DEPLOYING, Phase.RUNNING)
 
     def placed(self, record: JobRecord) -> None:
         addresses = self._cluster.addresses
@@ -85,7 +87,7 @@ class Loops:
         if device == _server(record):
             return Ending(phase=Phase.FAILED, reason=lost)
         others = [client for client in record.stages if client not in (device, _server(record))]
-        if needing := [client for client in others if device in _carriers(record, [client])]:
+        if record.mode == "loop" and (needing := [client for client in others if device in _carriers(record, [client])]):
             names = ", ".join(_named(record, client) for client in sorted(needing))
             return Ending(phase=Phase.FAILED, reason=f"{lost}\n  the flows of {names} go over it")
         attendance = record.attendance
@@ -133,7 +135,10 @@ class Loops:
         ]
         for device in ready:
             del entering[device]
-        return [StartStage(device=device, job=record.id) for device in ready]
+        effects: list[Effect] = []
+        for device in ready:
+            effects += [StartStage(device=device, job=record.id), *map_streams(record, [device])]
+        return effects
 
     def network_refused(self, record: JobRecord, event: ev.NetworkRefused) -> Outcome:
         """Of a running loop, the clients that wait for this version of a network, or an earlier one, stay out."""
@@ -162,7 +167,7 @@ class Loops:
     ) -> Outcome:
         """These clients' devices are absent from now on. how: which of the attendance's sets they go to."""
         how.update(devices)
-        if _clients(record) <= record.attendance.absent:
+        if record.mode == "loop" and _clients(record) <= record.attendance.absent:
             return Ending(phase=Phase.FAILED, reason=f"no client is left: {reason}")
         for device in devices:
             record.attendance.entering.pop(device, None)
@@ -175,18 +180,27 @@ def _plan(record: JobRecord) -> Plan:
     return record.plan
 
 
-def _training(record: JobRecord) -> Training:
-    assert record.workload.job.training is not None, f"job {record.id} is a loop"
-    return record.workload.job.training
+def map_streams(record: JobRecord, devices: Iterable[DeviceId]) -> list[MapStreams]:
+    """Tell the edges on these devices how the job's cameras are watched now; nothing for jobs that have none."""
+    mapped = _plan(record).mapped
+    if mapped is None:
+        return []
+    return [MapStreams(device=device, job=record.id, mapped=mapped) for device in devices]
+
+
+def _leading(record: JobRecord) -> TaskId:
+    server = record.workload.job.server
+    assert server is not None, f"job {record.id} has its tasks side by side"
+    return server
 
 
 def _server(record: JobRecord) -> DeviceId:
-    return _plan(record).placement[_training(record).server]
+    return _plan(record).placement[_leading(record)]
 
 
 def _clients(record: JobRecord) -> set[DeviceId]:
     """The devices that have clients; the server's may be one of them."""
-    return {_plan(record).placement[client] for client in _training(record).clients}
+    return {_plan(record).placement[client] for client in record.workload.job.clients}
 
 
 def _named(record: JobRecord, device: DeviceId) -> str:
@@ -196,7 +210,15 @@ def _named(record: JobRecord, device: DeviceId) -> str:
 
 
 def _carriers(record: JobRecord, ends: Iterable[DeviceId]) -> tuple[DeviceId, ...]:
-    """The devices that flows from or to these pass, both ends included."""
+    """The devices that flows from or to these pass, both ends included; none of flows whose other end is absent."""
+    wanted = set(ends)
+    absent = record.attendance.absent - wanted
+    joined = [{route[0], route[-1]} for route in _plan(record).routes.values() if len(route) > 1]
     routes = [route for route in _plan(record).routes.values() if len(route) > 1]
-    passed = {device for route in routes if not {route[0], route[-1]}.isdisjoint(ends) for device in route}
+    passed = {
+        device
+        for route, both in zip(routes, joined, strict=True)
+        if not both.isdisjoint(wanted) and both.isdisjoint(absent)
+        for device in route
+    }
     return tuple(sorted(passed))

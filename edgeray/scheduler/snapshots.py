@@ -9,16 +9,21 @@ from edgeray.scheduler.jobs import JobRecord
 from policies.makespan.residual import LEAST_PART
 from policies.model import DeviceId, LinkId, Mode, Network, Snapshot
 
-HIDDEN: dict[Mode, tuple[Mode, ...]] = {"once": ("loop",), "loop": (), "stream": ("once", "loop")}
+HIDDEN: dict[Mode, tuple[Mode, ...]] = {
+    "once": ("loop", "cameras"),
+    "loop": ("cameras",),
+    "cameras": ("once", "loop"),
+    "stream": ("once", "loop", "cameras"),
+}
 """By the mode of a policy, the jobs of which it only sees what they leave."""
 
 
 def snapshot(mode: Mode, network: Network, placed: Sequence[JobRecord], now_s: float) -> Snapshot:
     """What the policy of mode sees. placed: jobs that hold something, in the order in which they were placed.
 
-    A loop's policy sees everything that runs. A stream policy sees streams, on a network without what the others
-    hold of it (`beside`): it would take their tasks for streams' and grant away their links. A one-shot policy
-    reckons with streams by itself, and not with loops.
+    What another mode's jobs hold is taken off the network (`beside`) where the policy would take their tasks for its
+    own, and grant away their links. A loop's policy reckons with streams and one-shot jobs by itself, a one-shot
+    policy with streams; that of cameras sees streams, which make way for it, and passes them over.
     """
     hidden = [record for record in placed if record.mode in HIDDEN[mode]]
     running = tuple(

@@ -20,7 +20,7 @@ from edgeray.scheduler.effects import (
     StopStage,
 )
 from edgeray.scheduler.footprint import crossing_flows
-from edgeray.scheduler.governors import MODES, Governors
+from edgeray.scheduler.governors import ADJUSTED, MODES, Governors
 from edgeray.scheduler.jobs import (
     Attendance,
     JobRecord,
@@ -31,7 +31,7 @@ from edgeray.scheduler.jobs import (
     stage_plans,
 )
 from edgeray.scheduler.lanes import Lanes
-from edgeray.scheduler.loops import Ending, Loops, Outcome
+from edgeray.scheduler.loops import Ending, Loops, Outcome, map_streams
 from edgeray.scheduler.ports import PortPool
 from edgeray.scheduler.roster import Roster
 from edgeray.scheduler.rulebook import RuleBook
@@ -68,6 +68,7 @@ class SchedulerState:
             ev.DeviceJoined: self._device_joined,
             ev.DeviceLost: self._device_lost,
             ev.LinkChanged: self._link_changed,
+            ev.StreamsMeasured: self._streams_measured,
             ev.StageDeployed: self._stage_deployed,
             ev.StageEnded: self._stage_ended,
             ev.TransferReady: self._transfer_ready,
@@ -178,7 +179,7 @@ class SchedulerState:
         record = self.jobs.get(event.job)
         if record is None or event.device not in record.stages:
             return []
-        if record.mode == "loop" and record.phase is Phase.RUNNING:
+        if record.side_by_side and record.phase is Phase.RUNNING:
             return self._ended_or(record, self._loops.stage_ended(record, event), event.at_s)
         del record.stages[event.device]
         effects: list[Effect] = []
@@ -268,6 +269,15 @@ class SchedulerState:
             self._reconsider = True
         return []
 
+    def _streams_measured(self, event: ev.StreamsMeasured) -> list[Effect]:
+        """Look whether the cameras are better watched elsewhere, now that they see more people, or fewer."""
+        record = self.jobs.get(event.job)
+        if record is None or record.phase is not Phase.RUNNING or record.plan is None:
+            return []
+        record.workload = replace(record.workload, calls_per_frame=dict(event.calls_per_frame))
+        record.adopt(record.plan, self._cluster.live)
+        return self._decide("cameras", event.at_s)
+
     def _network_applied(self, event: ev.NetworkApplied) -> list[Effect]:
         self._rules.applied(event.device, event.version)
         effects: list[Effect] = []
@@ -313,7 +323,7 @@ class SchedulerState:
     def _carry_out(
         self, mode: Mode, decision: Decision, waiting: list[JobRecord], at_s: float
     ) -> list[Effect]:
-        paced = self._readjust(decision) if mode == "stream" else []
+        paced = self._readjust(decision) if mode in ADJUSTED else []
         refused = {job: infeasible.reasons for job, infeasible in decision.infeasible.items()}
         arrivals = []
         for record in waiting:
@@ -342,8 +352,11 @@ class SchedulerState:
             if plan is None or old is None or plan == old or record.phase is Phase.STOPPING:
                 continue
             record.adopt(plan, self._cluster.live)
-            self._rules.put(record.id, flow_rules(record, self.devices))
+            self._rules.put(record.id, flow_rules(record, record.attendance.addresses or self.devices))
             effects += pace_stages(record, plan, old)
+            if plan.mapped != old.mapped:
+                standing = [device for device, stands in sorted(record.stages.items()) if stands]
+                effects += [changed(record, f"mapped anew by {plan.policy}"), *map_streams(record, standing)]
         return effects
 
     def _place(self, record: JobRecord, plan: Plan, at_s: float) -> None:
@@ -352,7 +365,7 @@ class SchedulerState:
         record.placed_s = at_s
         record.ports = {flow: self._ports.take() for flow in crossing_flows(plan)}
         record.stages = dict.fromkeys(sorted(set(plan.placement.values())), False)
-        if record.mode == "loop":
+        if record.side_by_side:
             self._loops.placed(record)
         self._roster.enter(record, Phase.DEPLOYING)
         self._rules.put(record.id, flow_rules(record, self.devices))

@@ -1,11 +1,24 @@
 """The types that every policy and the runtime share."""
 
-from policies.model.ids import DeviceId, FlowId, JobId, LinkId, TaskId
-from policies.model.job import CutProfile, Flow, Job, Mode, Profile, Task, Training, Workload
+from policies.model.ids import CameraId, DeviceId, FlowId, JobId, LinkId, TaskId
+from policies.model.job import Camera, CutProfile, Flow, Job, Mode, Profile, Streams, Task, Training, Workload
 from policies.model.network import Device, Link, Network, link_id
-from policies.model.plan import Decision, Infeasible, Plan, Policy, Rounds, RunningJob, Snapshot, Timetable
+from policies.model.plan import (
+    Decision,
+    Infeasible,
+    Mapped,
+    Plan,
+    Policy,
+    Rounds,
+    RunningJob,
+    Snapshot,
+    StreamPlacement,
+    Timetable,
+)
 
 __all__ = [
+    "Camera",
+    "CameraId",
     "CutProfile",
     "Decision",
     "Device",
@@ -17,6 +30,7 @@ __all__ = [
     "JobId",
     "Link",
     "LinkId",
+    "Mapped",
     "Mode",
     "Network",
     "Plan",
@@ -25,6 +39,8 @@ __all__ = [
     "Rounds",
     "RunningJob",
     "Snapshot",
+    "StreamPlacement",
+    "Streams",
     "Task",
     "TaskId",
     "Timetable",

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policies.model.ids import DeviceId, FlowId, JobId, TaskId
+from policies.model.ids import CameraId, DeviceId, FlowId, JobId, TaskId
 from policies.model.network import Device
 
-Mode = Literal["stream", "once", "loop"]
+Mode = Literal["stream", "once", "loop", "cameras"]
 """stream: every task runs once per item, as many items a second as can be. once: each task runs once, as soon
-as can be. loop: all tasks run side by side and talk to each other, both ways, until they are done."""
+as can be. loop: all tasks run side by side and talk to each other, both ways, until they are done. cameras: as loop,
+one task a device; which cameras' people each of them detects and re-identifies is said anew while they run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,41 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """One camera, the source of one stream. device: what it is attached to. items_per_s: its own frame rate, None: as
+    fast as its frames are taken. calls_per_frame: people to be re-identified a frame, until it has been measured."""
+
+    id: CameraId
+    device: DeviceId
+    items_per_s: float | None = None
+    calls_per_frame: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """What a job of mode "cameras" watches. edges: the task of each device that takes part; server: the edge on the
+    head, which keeps the gallery and the archive. workers: the devices that may detect and re-identify; the others
+    only read their cameras.
+
+    detector_bytes, identifier_bytes: memory of a detector (R_det, one a stream) and of a re-identification model
+    (R_reid, one a device that has any), declared; 0: as measured. least_gain: a running stream or model moves when a
+    plan promises so much more, as a fraction; settle_s: and not before so long after the last move.
+    """
+
+    server: TaskId
+    edges: Mapping[DeviceId, TaskId]
+    cameras: tuple[Camera, ...]
+    workers: tuple[DeviceId, ...]
+    detector_bytes: float = 0.0
+    identifier_bytes: float = 0.0
+    least_gain: float = 0.1
+    settle_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A DAG; of mode "loop" a server and its clients, with a flow from and to each. Tasks stand in topological
-    order, ties by id; a task with no inputs is a source.
+    """A DAG; of mode "loop" a server and its clients, with a flow from and to each; of mode "cameras" a task on each
+    device, with flows between any two. Tasks stand in topological order, ties by id; a task with no inputs is a source.
 
     A stream's sources are pinned. items_per_s: the slowest source's own rate, which caps the job's throughput;
     None when unlimited.
@@ -75,6 +108,25 @@ class Job:
     kind: str = "dataflow"
     mode: Mode = "stream"
     training: Training | None = None
+    streams: Streams | None = None
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether its tasks are processes that talk both ways, rather than steps of a DAG."""
+        return self.mode in ("loop", "cameras")
+
+    @property
+    def server(self) -> TaskId | None:
+        """Of tasks side by side, the one without which the others cannot go on."""
+        leading = self.training or self.streams
+        return None if leading is None else leading.server
+
+    @property
+    def clients(self) -> tuple[TaskId, ...]:
+        """Of tasks side by side, those that can be done without for a while."""
+        if self.streams is not None:
+            return tuple(task for task in self.streams.edges.values() if task != self.streams.server)
+        return () if self.training is None else self.training.clients
 
     @property
     def sources(self) -> tuple[Task, ...]:
@@ -131,10 +183,14 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A job with its numbers: what a policy plans with. Declared numbers go before profiled ones."""
+    """A job with its numbers: what a policy plans with. Declared numbers go before profiled ones.
+
+    calls_per_frame: of a job of mode "cameras", people re-identified a frame as measured lately, where it was.
+    """
 
     job: Job
     profile: Profile | None = None
+    calls_per_frame: Mapping[CameraId, float] = field(default_factory=dict)
 
     def seconds(self, task: Task, device: Device) -> float:
         """Seconds per item of task on device: declared, or declared C_i / PS_u, or profiled; inf if unknown."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from policies.model.ids import DeviceId, FlowId, JobId, TaskId
+from policies.model.ids import CameraId, DeviceId, FlowId, JobId, TaskId
 from policies.model.job import Workload
 from policies.model.network import Network
 
@@ -42,6 +42,28 @@ class Rounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPlacement:
+    """Where one camera's people are detected (x) and re-identified (y), the frames a second that it can then have
+    beside all others, and the latency of a frame by the published model, without queues (L_k)."""
+
+    detect_on: DeviceId
+    identify_on: DeviceId
+    items_per_s: float
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapped:
+    """How a job's cameras are watched. streams: by camera, in the job's order. sum_latency_s, common_fps: what
+    policies of streams are judged by (see `policies.streams.instance`). decided_s: when."""
+
+    streams: Mapping[CameraId, StreamPlacement]
+    sum_latency_s: float
+    common_fps: float
+    decided_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Where each task of one job runs, which way each flow goes, and how fast.
 
@@ -51,6 +73,7 @@ class Plan:
     granted_per_s: items/s the sources are paced to, or None when the policy grants no job rate.
     timetable: of a one-shot job; then throughput_per_s is 1 / makespan, and rates hold while a transfer runs.
     rounds: of a job that trains a model; then throughput_per_s is rounds a second.
+    mapped: of a job that watches cameras; then throughput_per_s is the mean of its streams' frames a second.
     ceilings_bps: of flows that may take more than their rate while nobody else wants it, up to this; their rate
     is a guarantee then. For all others the rate is the most they get.
     """
@@ -65,6 +88,7 @@ class Plan:
     granted_per_s: float | None = None
     timetable: Timetable | None = None
     rounds: Rounds | None = None
+    mapped: Mapped | None = None
     ceilings_bps: Mapping[FlowId, float] = field(default_factory=dict)
 
 
@@ -95,7 +119,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """plans: of arrivals that were placed, and of running jobs whose routes or rates change (never placement)."""
+    """plans: of arrivals that were placed, and of running jobs whose routes or rates change (never placement), or
+    whose cameras are watched elsewhere."""
 
     plans: Mapping[JobId, Plan] = field(default_factory=dict)
     infeasible: Mapping[JobId, Infeasible] = field(default_factory=dict)

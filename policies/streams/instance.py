@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,10 +19,11 @@ class StreamInstance:
     """K streams, each with a detector and a re-identification, on M devices. Made by `stream_instance`.
 
     PS: shape (M,), work a second of each device. CL1, CL2: shape (K,), work of the detector and of the
-    re-identification for a frame. upload_s: shape (M, K), T_ik, seconds that a frame takes from its camera to a
-    device; infinite where it cannot go. transfer_s: shape (K, M, M), D_k / R_ij, seconds from the detector's device to
-    the other's; 0 on the same one. memory: shape (M,). R_det, R_reid: memory of a detector, one a stream, and of a
-    re-identification model, one a device that has any of it.
+    re-identification for a frame. detect_s, identify_s: shape (K, M), CL1_k / PS_i and CL2_k / PS_i, or what was
+    measured in their place; infinite where a device cannot. upload_s: shape (M, K), T_ik, seconds that a frame takes
+    from its camera to a device; infinite where it cannot go. transfer_s: shape (K, M, M), D_k / R_ij, seconds from
+    the detector's device to the other's; 0 on the same one. memory: shape (M,). R_det, R_reid: memory of a detector,
+    one a stream, and of a re-identification model, one a device that has any of it.
     """
 
     devices: tuple[str, ...]
@@ -30,21 +31,13 @@ class StreamInstance:
     PS: Floats
     CL1: Floats
     CL2: Floats
+    detect_s: Floats
+    identify_s: Floats
     upload_s: Floats
     transfer_s: Floats
     memory: Floats
     R_det: float
     R_reid: float
-
-    @cached_property
-    def detect_s(self) -> Floats:
-        """Shape (K, M): CL1_k / PS_i."""
-        return _over(self.CL1, self.PS)
-
-    @cached_property
-    def identify_s(self) -> Floats:
-        """Shape (K, M): CL2_k / PS_j."""
-        return _over(self.CL2, self.PS)
 
     @cached_property
     def pair_s(self) -> Floats:
@@ -144,17 +137,50 @@ def stream_instance(
         between = np.broadcast_to(between, (K,))[:, None, None]
     between = np.array(_checked("transfer_s", between, (K, M, M)))
     between[:, np.arange(M), np.arange(M)] = 0.0
+    work1 = _checked("CL1", CL1, (K,), finite=True)
+    work2 = _checked("CL2", CL2, (K,), finite=True)
     return StreamInstance(
         devices=names,
         streams=cameras,
         PS=speeds,
-        CL1=_checked("CL1", CL1, (K,), finite=True),
-        CL2=_checked("CL2", CL2, (K,), finite=True),
+        CL1=work1,
+        CL2=work2,
+        detect_s=_over(work1, speeds),
+        identify_s=_over(work2, speeds),
         upload_s=_checked("upload_s", upload_s, (M, K)),
         transfer_s=between,
         memory=_checked("memory", memory, (M,)),
         R_det=float(_checked("R_det", R_det, (), finite=True)),
         R_reid=float(_checked("R_reid", R_reid, (), finite=True)),
+    )
+
+
+def measured_instance(
+    detect_s: Floats,
+    identify_s: Floats,
+    upload_s: Floats,
+    transfer_s: Floats,
+    *,
+    memory: Floats,
+    R_det: float,
+    R_reid: float,
+    devices: Sequence[str],
+    streams: Sequence[str],
+) -> StreamInstance:
+    """An instance whose seconds were measured by stream and device, rather than work by speed.
+
+    detect_s, identify_s: shape (K, M). The order of streams by load is that of their mean seconds on the devices that
+    can have them. Raises ValueError as `stream_instance` does.
+    """
+    K, M = np.shape(detect_s)
+    made = stream_instance(
+        np.ones(M), _mean_finite(detect_s), _mean_finite(identify_s), upload_s, transfer_s,
+        memory=memory, R_det=R_det, R_reid=R_reid, devices=devices, streams=streams,
+    )  # fmt: skip
+    return replace(
+        made,
+        detect_s=_checked("detect_s", detect_s, (K, M)),
+        identify_s=_checked("identify_s", identify_s, (K, M)),
     )
 
 
@@ -171,6 +197,13 @@ def stream_plan(policy: str, instance: StreamInstance, x: Ints, y: Ints) -> Stre
 def _over(work: Floats, speeds: Floats) -> Floats:
     seconds: Floats = work[:, None] / speeds[None, :]
     return seconds
+
+
+def _mean_finite(seconds: Floats) -> Floats:
+    """Shape (K,): the mean over the devices that can; 0 where none can."""
+    can = np.isfinite(seconds)
+    means: Floats = np.where(can, seconds, 0.0).sum(axis=1) / np.maximum(can.sum(axis=1), 1)
+    return means
 
 
 def _checked(name: str, values: npt.ArrayLike, shape: tuple[int, ...], *, finite: bool = False) -> Floats:

@@ -1,0 +1,43 @@
+"""The frame rates that streams have together, each as fast as what it needs allows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from policies.streams.instance import Floats
+
+_FULL = 1 - 1e-9
+
+
+def frame_rates(usage_s: Floats, most_per_s: Floats) -> Floats:
+    """Frames a second of each stream, shape (K,): max-min fair over what all of them share.
+
+    usage_s: shape (K, R), seconds of each resource (a device's processor, a link's direction) that a frame of a stream
+    takes; each resource has a second a second. most_per_s: shape (K,), the cameras' own rates, infinite for those that
+    have none. All rates grow alike until a resource is full or a camera gives no more; whoever needs that stays, and the
+    others grow on. That is what devices do that take a frame of each waiting stream in turn, and cameras that wait.
+    A stream that needs nothing and has no rate of its own is infinite. Complexity: O(K R) a step, at most K steps.
+    """
+    rates = np.zeros(len(usage_s))
+    free = np.ones(usage_s.shape[1])
+    growing = np.ones(len(usage_s), dtype=bool)
+    while growing.any():
+        together = usage_s[growing].sum(axis=0)
+        reach = np.divide(free, together, out=np.full(len(free), np.inf), where=together > 0)
+        step = min(float(reach.min(initial=np.inf)), float((most_per_s - rates)[growing].min()))
+        if not np.isfinite(step):
+            rates[growing] = np.inf
+            break
+        rates[growing] += step
+        free -= step * together
+        full = reach * _FULL <= step
+        stays = (usage_s[:, full] > 0).any(axis=1) | (rates >= most_per_s * _FULL)
+        growing &= ~stays
+    return rates
+
+
+def busiest(usage_s: Floats, rates: Floats) -> int | None:
+    """Which resource is used most at these rates; None: none is used."""
+    finite = np.where(np.isfinite(rates), rates, 0.0)
+    used = finite @ usage_s
+    return int(used.argmax()) if used.size and used.max() > 0 else None
