@@ -39,6 +39,7 @@ ANNOUNCE_TICK_S = 0.5
 DEPLOY_TIMEOUT_S = 300.0
 PROFILE_TIMEOUT_S = 3600.0  # every cut of a deep model, at a tenth of a core
 LONG_CALLS = {"deploy": DEPLOY_TIMEOUT_S, "profile": PROFILE_TIMEOUT_S, "prepare": DEPLOY_TIMEOUT_S}
+SHORT_CALLS = {"synced": 3.0, "stored": 3.0}  # of a person who waits; the answer names who did not answer
 
 
 class _Remote:
@@ -128,7 +129,7 @@ class _RemoteNode:
         self._device = device
 
     def __getattr__(self, name: str) -> Any:
-        limit_s = LONG_CALLS.get(name, CALL_TIMEOUT_S)
+        limit_s = {**LONG_CALLS, **SHORT_CALLS}.get(name, CALL_TIMEOUT_S)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:

@@ -17,6 +17,7 @@ from edgeray.errors import ClusterError, EdgeRayError
 from edgeray.node.code import AppPackage, TaskCode
 from edgeray.results import Output, kept_as
 from edgeray.spec import App, check_runnable
+from edgeray.spec.app import NOT_SENT
 
 if TYPE_CHECKING:
     from edgeray.scheduler.views import JobView
@@ -29,6 +30,8 @@ _BATCH = (
     *("batch_size", "optimizer", "keep_optimizer", "compress"),
 )
 """What of a recipe decides how long a batch takes, how many bytes it sends, and what the weights weigh on the wire."""
+_PACE = ("items_per_s", "frames", "repeat", "shift_s")
+"""What of a camera's source says when its frames come, and not what they are like."""
 
 
 class Client:
@@ -124,6 +127,7 @@ def fingerprint(app: App) -> str:
     """A name for what profiling would measure: the DAG, the code, its arguments, and EdgeRay's own version.
 
     Of a job that trains a model: the model, the data, and all that one batch takes; not how many there are and of whom.
+    Of one that watches cameras: what detects and identifies, and each camera's picture; not where and how often.
     Input files are known by their names in the arguments; `edgeray profile --again` is for when they changed.
     """
     digest = hashlib.sha256(__version__.encode())
@@ -137,6 +141,8 @@ def fingerprint(app: App) -> str:
 
 def _measured(app: App) -> tuple[str, Any]:
     """What profiling would measure: a name for people, and all that decides what comes out."""
+    if app.job.streams is not None:
+        return app.job.id, _watched(app.code[app.job.streams.server].args["recipe"])
     training = app.job.training
     if training is None:
         parts = [(str(task), asdict(code)) for task, code in sorted(app.code.items()) if is_dataclass(code)]
@@ -146,6 +152,18 @@ def _measured(app: App) -> tuple[str, Any]:
     # Each makes an update longer, whatever its value; momentum is also sent where it is kept.
     told |= {key: bool(recipe[key]) for key in ("momentum", "weight_decay")}
     return recipe["model"].rpartition(":")[2], told
+
+
+def _watched(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Of a recipe of cameras, what decides how long a frame takes and how many bytes it has."""
+    cameras = {
+        name: {
+            "quality": camera["quality"],
+            "source": {key: value for key, value in camera["source"].items() if key not in _PACE},
+        }
+        for name, camera in recipe["cameras"].items()
+    }
+    return {"cameras": cameras, **{key: recipe[key] for key in ("detect", "identify")}}
 
 
 def _connect(working_dir: Path | None) -> str | None:
@@ -158,8 +176,7 @@ def _connect(working_dir: Path | None) -> str | None:
     options: dict[str, Any] = {}
     as_ray_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # `ray job submit` has sent the folder already
     if working_dir is not None and not as_ray_job:
-        excludes = ["__pycache__", "*.mp4", "*.avi", "reports", "results"]
-        options["runtime_env"] = {"working_dir": str(working_dir), "excludes": excludes}
+        options["runtime_env"] = {"working_dir": str(working_dir), "excludes": list(NOT_SENT)}
     if not ray.is_initialized():
         try:
             ray.init(

@@ -1,12 +1,14 @@
 """Job files on their way to a cluster. What the files alone tell is checked before the cluster is asked for anything.
 
-A job of split training becomes an application only there: it has a task for each of the cluster's devices that trains.
+A job of split training, or one that watches cameras, becomes an application only there: it has a task for each of the
+cluster's devices that takes part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +30,13 @@ class JobFiles:
     resume: str | None
 
     def opened(self) -> tuple[Client, list[App]]:
-        """A connection to the cluster, and the applications as they are there: of split training the server is the
+        """A connection to the cluster, and the applications as they are there: of jobs that have a server it is the
         cluster's head unless the job names one. Raises SpecError where they do not fit the cluster, and ClusterError."""
         from edgeray.client import Client
         from edgeray.spec import load_app, load_on
 
         client = Client(self.folder)
-        if self.mode != "loop":
+        if self.mode not in ("loop", "cameras"):
             return client, [load_app(path) for path in self.paths]
         cluster = _with_head(client.call("network"))
         return client, [load_on(path, cluster, resume=self.resume) for path in self.paths]
@@ -53,34 +55,49 @@ def _with_head(network: Network) -> Cluster | Network:
 
 def read_job_files(paths: Sequence[Path], *, resume: str | None = None) -> JobFiles:
     """Raises SpecError for what is wrong with a file, and BadInputError for files that do not go together."""
-    from edgeray.spec import is_split_training
-
-    training = [path for path in paths if is_split_training(path)]
-    if not training:
-        return _of_apps(paths, resume)
-    others = [path for path in paths if path not in training]
-    if others:
+    kinds = {path: _kind_of(path) for path in paths}
+    first, *others = paths
+    for path in others:
+        if kinds[path] is not kinds[first]:
+            raise BadInputError(
+                f"{first} {kinds[first].value} and {path} {kinds[path].value}\n"
+                "  expected: jobs of one kind, since each has policies of its own\n"
+                "  remedy:   a call for each"
+            )
+    if kinds[first] is _Kind.TRAINING:
+        return _of_training(paths, resume)
+    if resume is not None:
         raise BadInputError(
-            f"{training[0]} is split training and {others[0]} is not\n"
-            "  expected: jobs of one kind, since each has policies of its own\n"
-            "  remedy:   a call for each"
+            f"--resume {resume}: {first} does not train a model\n"
+            "  expected: a job of kind: split-training, which keeps checkpoints\n"
+            "  remedy:   leave --resume out"
         )
-    return _of_training(training, resume)
+    return _of_streams(paths) if kinds[first] is _Kind.STREAMS else _of_apps(paths)
 
 
-def _of_apps(paths: Sequence[Path], resume: str | None) -> JobFiles:
+class _Kind(Enum):
+    """What a job is, in words."""
+
+    TRAINING = "is split training"
+    STREAMS = "watches cameras (kind: streams)"
+    TASKS = "has tasks (kind: dataflow)"
+
+
+def _kind_of(path: Path) -> _Kind:
+    from edgeray.spec import is_split_training, is_streams
+
+    if is_split_training(path):
+        return _Kind.TRAINING
+    return _Kind.STREAMS if is_streams(path) else _Kind.TASKS
+
+
+def _of_apps(paths: Sequence[Path]) -> JobFiles:
     from edgeray.planning import mode_of_all
     from edgeray.spec import check_runnable, load_app
 
     apps = [load_app(path) for path in paths]
     for app in apps:
         check_runnable(app)
-    if resume is not None:
-        raise BadInputError(
-            f"--resume {resume}: {paths[0]} does not train a model\n"
-            "  expected: a job of kind: split-training, which keeps checkpoints\n"
-            "  remedy:   leave --resume out"
-        )
     folder = _only_folder([app.folder for app in apps])
     return JobFiles(paths=tuple(paths), mode=mode_of_all(apps), folder=folder, resume=None)
 
@@ -99,6 +116,13 @@ def _of_training(paths: Sequence[Path], resume: str | None) -> JobFiles:
     return JobFiles(
         paths=tuple(paths), mode="loop", folder=_only_folder([job.folder for job in jobs]), resume=resume
     )
+
+
+def _of_streams(paths: Sequence[Path]) -> JobFiles:
+    from edgeray.spec import load_streams
+
+    folder = _only_folder([load_streams(path).folder for path in paths])
+    return JobFiles(paths=tuple(paths), mode="cameras", folder=folder, resume=None)
 
 
 def _only_folder(folders: Sequence[Path]) -> Path:

@@ -18,6 +18,13 @@ _MODES: dict[Mode, str] = {
     "stream": "is a stream",
     "once": "is a one-shot job (mode: once)",
     "loop": "trains a model (kind: split-training)",
+    "cameras": "watches cameras (kind: streams)",
+}
+_LACKING: dict[Mode, str] = {
+    "stream": "declared or measured yet of how long its tasks take",
+    "once": "declared or measured yet of how long its tasks take",
+    "loop": "measured yet of how long its model takes",
+    "cameras": "measured yet of how long its cameras' frames take",
 }
 
 
@@ -90,7 +97,8 @@ def decide(policy: str, workloads: Sequence[Workload], network: Network) -> Deci
 def stored_profile(app: App, network: Network, store: ProfileStore) -> Profile | None:
     """The app's measurements on the network's device types; None when it declares all its numbers.
 
-    Of a job that trains a model the types that take part are needed, of others any. Raises ClusterError.
+    Of a job that trains a model the types that take part are needed, of others any: where nothing is measured nothing
+    is placed. Raises ClusterError.
     """
     if not app.needs_profile:
         return None
@@ -103,15 +111,14 @@ def stored_profile(app: App, network: Network, store: ProfileStore) -> Profile |
             found[device.type] = rows
     measure = f"edgeray up CLUSTER.yaml, then edgeray profile {_shown(app)}"
     if not found:
-        lacking = (
-            "measured yet of how long its model takes"
-            if trains
-            else ("declared or measured yet of how long its tasks take")
-        )
         remedy = (
-            measure if trains else f"{measure}; or declare `work`, and `inputs` with sizes, in the job file"
+            measure
+            if app.job.side_by_side
+            else f"{measure}; or declare `work`, and `inputs` with sizes, in the job file"
         )
-        raise ClusterError(f"{app.file}: nothing is {lacking} on these devices\n  remedy:   {remedy}")
+        raise ClusterError(
+            f"{app.file}: nothing is {_LACKING[app.job.mode]} on these devices\n  remedy:   {remedy}"
+        )
     missing = sorted({device.type for device in used} - found.keys())
     if missing and trains:
         raise ClusterError(
@@ -123,7 +130,7 @@ def stored_profile(app: App, network: Network, store: ProfileStore) -> Profile |
 
 def _devices_of(app: App, network: Network) -> list[Device]:
     """The devices that may run some of it, in the order of their ids."""
-    if app.job.mode != "loop":
+    if not app.job.side_by_side:
         return list(network.devices.values())
     pinned = {task.device for task in app.job.tasks}
     return [device for id, device in network.devices.items() if id in pinned]

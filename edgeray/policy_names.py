@@ -5,20 +5,27 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from policies.model import Mode, Policy
-from policies.registry import ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES, load_policy
+from policies.registry import CAMERA_POLICIES, ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES, load_policy
 
 GROUP = "edgeray.policies"
-DEFAULTS: dict[Mode, str] = {"stream": "joint", "once": "portfolio", "loop": "edgesplit-overlap"}
+DEFAULTS: dict[Mode, str] = {
+    "stream": "joint",
+    "once": "portfolio",
+    "loop": "edgesplit-overlap",
+    "cameras": "load-aware",
+}
 """The policy of a job that names none."""
 _BUILT_IN: dict[Mode, tuple[str, ...]] = {
     "stream": POLICIES,
     "once": ONE_SHOT_POLICIES,
     "loop": TRAINING_POLICIES,
+    "cameras": CAMERA_POLICIES,
 }
 _JOBS: dict[Mode, str] = {
     "stream": "streams",
     "once": "one-shot jobs (mode: once)",
     "loop": "split training (kind: split-training)",
+    "cameras": "cameras (kind: streams)",
 }
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from frames import Item, Picture, to_pixels
+from frames import Item
 from people import MARGIN
+
+from edgeray.vision.pictures import Picture, to_pixels
 
 NAMES = (
     "black",

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from frames import Item, Picture, to_pixels
+from frames import Item
+
+from edgeray.vision.pictures import Picture, to_pixels
 
 _PALETTE = ((60, 180, 75), (25, 25, 230), (200, 130, 0), (48, 130, 245), (180, 30, 145), (240, 160, 70))
 _GREY = (120, 120, 120)

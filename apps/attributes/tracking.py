@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from frames import Item
-from inference import Tensor, iou
-from scipy.optimize import linear_sum_assignment
 
-_FORBIDDEN = 1e6  # finite, since the assignment must always have a solution
+from edgeray.vision.inference import Tensor, iou
+from edgeray.vision.motion import Motion
+from edgeray.vision.tracking import FORBIDDEN, cheapest_pairs, distances, reach
+
 _HEADINGS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")
 
 
 @dataclass(slots=True, eq=False)
 class _Person:
-    """One track: a constant-velocity Kalman filter over (x, y, width, height, x speed, y speed).
-
-    filter_s: the time that the filter stands for. seen_s: when the person was last seen.
-    """
+    """One track. seen_s: when the person was last seen."""
 
     id: int
-    filter: Any
+    motion: Motion
     feature: Tensor
     seen: int
     seen_s: float
-    filter_s: float
-
-    @property
-    def box(self) -> Tensor:
-        x, y, width, height = self.filter.statePost[:4, 0]
-        return np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2], np.float32)
-
-    @property
-    def velocity(self) -> Tensor:
-        return np.asarray(self.filter.statePost[4:, 0], np.float32)
 
 
 class Track:
@@ -59,9 +45,8 @@ class Track:
     def __call__(self, item: Item) -> Item:
         boxes, features, now_s = item["people"], item["features"].astype(np.float32), item["time_s"]
         for person in self._people:
-            _predict(person.filter, now_s - person.filter_s)
-            person.filter_s = now_s
-        predicted = np.array([person.box for person in self._people], np.float32).reshape(-1, 4)
+            person.motion.predict(now_s)
+        predicted = np.array([person.motion.box for person in self._people], np.float32).reshape(-1, 4)
         owners: list[_Person | None] = [None] * len(boxes)
         for row, column in self._match(predicted, boxes, features, now_s):
             owners[column] = self._people[row]
@@ -73,35 +58,28 @@ class Track:
         return {
             "frame": item["frame"],
             "ids": np.array([person.id for person in found], np.int32),
-            "speed_px_s": np.array([np.linalg.norm(person.velocity) for person in found], np.float32),
-            "heading": [_heading(person.velocity) for person in found],
+            "speed_px_s": np.array([np.linalg.norm(person.motion.velocity) for person in found], np.float32),
+            "heading": [_heading(person.motion.velocity) for person in found],
         }
 
     def _match(
         self, predicted: Tensor, boxes: Tensor, features: Tensor, now_s: float
     ) -> list[tuple[int, int]]:
-        """Pairs (track, box) of the cheapest assignment; pairs that cost more than max_cost are no pairs."""
         if not len(predicted) or not len(boxes):
             return []
         looks = np.stack([person.feature for person in self._people])
         cost = 0.5 * (1 - iou(predicted, boxes)) + 0.5 * (1 - looks @ features.T)
-        centres = (
-            predicted[:, None, :2] + predicted[:, None, 2:] - boxes[None, :, :2] - boxes[None, :, 2:]
-        ) / 2
         unseen_s = np.array([now_s - person.seen_s for person in self._people], np.float32)
-        heights = boxes[None, :, 3] - boxes[None, :, 1]
-        reach = heights * (0.5 + np.clip(unseen_s, 0, 1)[:, None])  # the longer unseen, the farther
-        cost[np.linalg.norm(centres, axis=2) > reach] = _FORBIDDEN
-        rows, columns = linear_sum_assignment(cost)
-        return [(r, c) for r, c in zip(rows, columns, strict=True) if cost[r, c] <= self._max_cost]
+        cost[distances(predicted, boxes) > reach(boxes, unseen_s)] = FORBIDDEN
+        return cheapest_pairs(cost, self._max_cost)
 
     def _start(self, box: Tensor, feature: Tensor, now_s: float) -> _Person:
-        person = _Person(id=0, filter=_new_filter(box), feature=feature, seen=1, seen_s=now_s, filter_s=now_s)
+        person = _Person(id=0, motion=Motion(box, now_s), feature=feature, seen=1, seen_s=now_s)
         self._people.append(person)
         return person
 
     def _update(self, person: _Person, box: Tensor, feature: Tensor, now_s: float) -> _Person:
-        person.filter.correct(_measured(box))
+        person.motion.correct(box)
         mean = 0.9 * person.feature + 0.1 * feature
         person.feature = mean / np.linalg.norm(mean)
         person.seen, person.seen_s = person.seen + 1, now_s
@@ -113,31 +91,6 @@ class Track:
     def _lasts(self, person: _Person, now_s: float) -> bool:
         """Whether a track that was not seen now is kept; one that was never confirmed is not."""
         return person.id > 0 and now_s - person.seen_s <= self._forget_s
-
-
-def _measured(box: Tensor) -> Tensor:
-    size = box[2:] - box[:2]
-    return np.concatenate([(box[:2] + box[2:]) / 2, size]).astype(np.float32).reshape(4, 1)
-
-
-def _new_filter(box: Tensor) -> Any:
-    kalman = cv2.KalmanFilter(6, 4)
-    kalman.measurementMatrix = np.eye(4, 6, dtype=np.float32)
-    kalman.measurementNoiseCov = np.diag(np.array([4, 4, 16, 16], np.float32))
-    kalman.errorCovPost = np.diag(np.array([4, 4, 16, 16, 900, 900], np.float32))
-    kalman.statePost = np.concatenate([_measured(box), np.zeros((2, 1), np.float32)])
-    return kalman
-
-
-def _predict(kalman: Any, step_s: float) -> None:
-    """Advance by step_s with white acceleration noise of 40 px/s^2."""
-    transition = np.eye(6, dtype=np.float32)
-    transition[0, 4] = transition[1, 5] = step_s
-    kalman.transitionMatrix = transition
-    position, speed = (40 * step_s**2 / 2) ** 2, (40 * step_s) ** 2
-    noise = np.array([position, position, 4 * step_s, 4 * step_s, speed, speed], np.float32)
-    kalman.processNoiseCov = np.diag(noise)
-    kalman.predict()  # OpenCV makes the prediction the estimate too, until a measurement corrects it
 
 
 def _heading(velocity: npt.NDArray[np.float32]) -> str:

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from colours import most_common
-from frames import Boxes, Item, cut, to_jpeg, to_pixels
-from inference import Tensor, load, suppress, tensor
+from frames import Item
+
+from edgeray.vision.inference import Tensor, load, suppress, tensor
+from edgeray.vision.pictures import Boxes, cut, to_jpeg, to_pixels
 
 TYPES = {1: "bicycle", 2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}  # COCO's classes; a van is a truck
 

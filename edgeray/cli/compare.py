@@ -14,6 +14,7 @@ from edgeray.cli.console import print_json, say, stdout
 from edgeray.cli.enter import INSIDE, be_on_head
 from edgeray.errors import BadInputError
 from edgeray.loading import read_job_files
+from edgeray.telemetry.camera_records import CamerasComparison
 from edgeray.telemetry.records import Comparison, OnceComparison
 from edgeray.telemetry.records import as_json as to_json
 from edgeray.telemetry.training_records import TrainingComparison
@@ -23,6 +24,7 @@ POLICIES: dict[Mode, str] = {
     "stream": "lr,br,tp,otfs,otfa,joint",
     "once": "heft,cpop,peft,portfolio",
     "loop": "vanilla-fl,adaptive-fl,edgesplit-fix,edgesplit,edgesplit-overlap",
+    "cameras": "nmno,wmno,nmwo,jstsh,load-aware",
 }
 """Compared by default, by the jobs' mode."""
 
@@ -43,12 +45,14 @@ def compare(
         typer.Option(
             help="Which, by name, separated by commas. Default: "
             f"{POLICIES['stream']} for streams, {POLICIES['once']} for one-shot jobs, "
-            f"{POLICIES['loop']} for split training."
+            f"{POLICIES['loop']} for split training, {POLICIES['cameras']} for cameras (kind: streams)."
         ),
     ] = None,
     seconds: Annotated[
         float,
-        typer.Option(help="Streams: how long to measure under each policy; other jobs run to their end."),
+        typer.Option(
+            help="Streams and cameras: how long to measure under each policy; other jobs run to their end."
+        ),
     ] = 30.0,
     interval: Annotated[float, typer.Option(help="Streams: seconds between the arrivals of several.")] = 2.0,
     sources: Annotated[
@@ -87,6 +91,14 @@ def compare(
         if len(trained.runs) < len(chosen):
             raise typer.Exit(130)
         return
+    if files.mode == "cameras":
+        from edgeray.cli.comparing_cameras import compare_cameras
+
+        watched = compare_cameras(loaded, chosen, seconds=seconds)
+        _report_cameras(watched, out, as_json)
+        if len(watched.runs) < len(chosen) * len(loaded):
+            raise typer.Exit(130)
+        return
     arrivals = comparing.arrivals(loaded, sources.split(",") if sources else None)
     if files.mode == "once":
         _report_once(comparing.compare_once(arrivals, chosen), out, as_json)
@@ -103,6 +115,10 @@ def _check_options(mode: Mode, sources: str | None, rounds: int | None) -> None:
         raise BadInputError(
             f"--sources {sources}: split training has no sources\n"
             "  remedy:   name `clients` and the `server` in the job file"
+        )
+    if sources is not None and mode == "cameras":
+        raise BadInputError(
+            f"--sources {sources}: cameras stay where they are\n  remedy:   name their devices in the job file"
         )
 
 
@@ -150,6 +166,18 @@ def _report_training(comparison: TrainingComparison, out: Path, as_json: bool) -
         stdout.print(render_training_table(comparison))
         for line in failure_lines(comparison):
             stdout.print(line, markup=False, highlight=False)
+    say(f"report: {path}")
+
+
+def _report_cameras(comparison: CamerasComparison, out: Path, as_json: bool) -> None:
+    from edgeray.web.cameras import render_cameras_table, write_cameras_report
+    from edgeray.web.numbers import finite
+
+    path = write_cameras_report(comparison, out)
+    if as_json:
+        print_json(finite(to_json(comparison)))
+    else:
+        stdout.print(render_cameras_table(comparison))
     say(f"report: {path}")
 
 

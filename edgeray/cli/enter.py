@@ -19,7 +19,7 @@ def be_on_head() -> None:
     A process that Ray started (`ray job submit`), or one with RAY_ADDRESS set, is where it wants to be.
     Otherwise the cluster that is up on this machine is meant. Raises TestbedError when there is none.
     """
-    if INSIDE in os.environ or "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    if _is_on_head():
         return
     state = require_current()
     argv = head_command(state, [sys.executable, "-m", "edgeray.cli.main", *sys.argv[1:]])
@@ -27,6 +27,19 @@ def be_on_head() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execvpe(argv[0], argv, environment)  # noqa: S606 (our own command, as a list)
+
+
+def head_process(command: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """argv and environment of a process that can reach the scheduler. Raises TestbedError when no cluster is up."""
+    if _is_on_head():
+        return list(command), dict(os.environ)
+    state = require_current()
+    return head_command(state, command), {**os.environ, **head_environment(state), INSIDE: "1"}
+
+
+def _is_on_head() -> bool:
+    names = (INSIDE, "RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+    return any(name in os.environ for name in names)
 
 
 def run_on_head(command: Sequence[str]) -> int:

@@ -34,8 +34,9 @@ PolicyName = Annotated[
         "-p",
         help="Streams: lr, br, tp, otfs, otfa, joint, joint-floor. One-shot jobs: heft, cpop, peft, portfolio. "
         "Split training: vanilla-fl, adaptive-fl, edgesplit-fix, edgesplit-alternating, edgesplit, "
-        "edgesplit-overlap. Any: module:Class. Without one: joint for streams, portfolio for one-shot jobs, "
-        "edgesplit-overlap for split training.",
+        "edgesplit-overlap. Cameras (kind: streams): nmno, wmno, nmwo, jstsh, load-aware, exact-latency, exact-fps. "
+        "Any: module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap for split "
+        "training, load-aware for cameras.",
     ),
 ]
 
@@ -153,7 +154,7 @@ def submit(
     watch = TrainingWatch(client.call, training.rounds, say) if training else None
     view = _follow(client, job, seconds, watch.line if watch else progress_line)
     folder = out or results_folder(job)
-    outputs = client.fetch(job, folder) if view.mode != "stream" and view.phase == "done" else ()
+    outputs = client.fetch(job, folder) if view.mode in ("once", "loop") and view.phase == "done" else ()
     if watch is not None:
         _report_training(view, folder, outputs, watch, as_json)
     else:
@@ -202,6 +203,12 @@ def progress_line(view: JobView) -> str:
             f"{elapsed_s:.0f} s of {seconds_text(plan.get('makespan_s'))} planned"
         )
     dropped = f", {view.dropped} dropped" if view.dropped else ""
+    if view.mode == "cameras":
+        return (
+            f"{view.job} running: {view.items} frames, {view.rate_per_s:.2f}/s a camera "
+            f"(planned {plan.get('throughput_per_s', 0.0):.2f}/s), "
+            f"latency p50 {seconds_text(view.latency_p50_s)}{dropped}"
+        )
     return (
         f"{view.job} running: {view.items} items, {view.rate_per_s:.2f}/s "
         f"(planned {plan.get('throughput_per_s', 0.0):.2f}/s), "
@@ -212,7 +219,8 @@ def progress_line(view: JobView) -> str:
 def end_line(view: JobView) -> str:
     """What became of a stream or a one-shot job, in one line."""
     if view.mode != "once":
-        return f"{view.job} {view.phase}: {view.items} items. {view.detail}"
+        counted = "frames" if view.mode == "cameras" else "items"
+        return f"{view.job} {view.phase}: {view.items} {counted}. {view.detail}"
     if view.phase != "done":
         return f"{view.job} {view.phase}: {view.tasks_done} of {view.tasks_total} tasks done. {view.detail}"
     plan = view.plan or {}
@@ -230,6 +238,9 @@ def _report_end(view: JobView, folder: Path, outputs: Sequence[Output], as_json:
         print_json(told)
         return
     stdout.print(end_line(view), markup=False, highlight=False)
+    if view.streams:
+        stdout.print(streams_table(view))
+        say(f"who went where: edgeray query {view.job}")
     _print_outputs(outputs, folder)
     for device, files in sorted(view.results.items() if view.mode == "stream" else ()):
         for path, size_bytes in files.items():
@@ -261,6 +272,27 @@ def _print_outputs(outputs: Sequence[Output], folder: Path) -> None:
     for output in outputs:
         size = bytes_text(output.size_bytes)
         stdout.print(f"  {output.task}: {folder / output.file} ({size})", markup=False, highlight=False)
+
+
+def streams_table(view: JobView) -> Table:
+    """One row a camera: where its people are found and known again, and how fast."""
+    table = Table("camera", "on", "detected on", "identified on")
+    for heading in ("frames", "dropped", "frames/s", "planned", "p50", "people asked"):
+        table.add_column(heading, justify="right")
+    for row in view.streams:
+        table.add_row(
+            row.camera,
+            row.device,
+            row.detect_on or "-",
+            row.identify_on or "-",
+            str(row.frames),
+            str(row.dropped),
+            f"{row.fps:.2f}",
+            "-" if row.planned_fps is None else f"{row.planned_fps:.2f}",
+            seconds_text(row.latency_p50_s),
+            str(row.asked),
+        )
+    return table
 
 
 def list_jobs(as_json: Json = False) -> None:
@@ -315,7 +347,13 @@ def _loop_cells(view: JobView) -> tuple[str, ...]:
     )
 
 
-_CELLS = {"stream": _stream_cells, "once": _once_cells, "loop": _loop_cells}
+def _camera_cells(view: JobView) -> tuple[str, ...]:
+    planned_per_s = f"{view.plan['throughput_per_s']:.2f}/s a camera" if view.plan else "-"
+    measured = f"{view.rate_per_s:.2f}/s a camera"
+    return f"{view.items} frames", measured, planned_per_s, seconds_text(view.latency_p50_s)
+
+
+_CELLS = {"stream": _stream_cells, "once": _once_cells, "loop": _loop_cells, "cameras": _camera_cells}
 
 
 def logs(

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edgeray import __version__
-from edgeray.cli import cluster, compare, generate, jobs, plan, reproduce, simulate
+from edgeray.cli import cluster, compare, generate, jobs, plan, reproduce, simulate, ui
 from edgeray.cli.console import stderr
 from edgeray.errors import EdgeRayError
 
@@ -49,6 +49,7 @@ jobs.add_commands(app)
 compare.add_commands(app)
 generate.add_commands(app)
 reproduce.add_commands(app)
+ui.add_commands(app)
 
 
 def main() -> None:

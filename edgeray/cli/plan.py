@@ -38,11 +38,12 @@ def plan(
     Of one-shot jobs (mode: once) it decides when each task and each transfer begins, too. Exits with 1 when a
     job cannot be placed. Of split training (kind: split-training) it decides each device's cut and rate, and tells
     how long a round takes and that no round can be shorter than so much; what a job declares needs no cluster file.
-    Declared numbers of kind streams, batch-training and frames can be planned, too; jobs of these kinds do not run yet.
+    Of cameras (kind: streams) it decides where each one's people are found and re-identified, and tells the frames a
+    second that each can have. Declared numbers of kind streams, batch-training and frames can be planned, too.
     """
     from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
-    from edgeray.spec import load_app, load_cluster
+    from edgeray.spec import load_cluster, load_on
     from edgeray.spec.declared_numbers import declared_kind
     from edgeray.spec.split_training import is_split_training
     from edgeray.testbed import require_current
@@ -55,7 +56,7 @@ def plan(
         return
     with stderr.status("reading") as status:
         loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
-        apps = [load_app(path) for path in job_files]
+        apps = [load_on(path, loaded) for path in job_files]
         chosen = chosen_policy(policy, mode_of_all(apps))
         workloads = workloads_of(apps, loaded, ProfileStore())
         tasks = sum(len(app.job.tasks) for app in apps)
@@ -73,6 +74,8 @@ def _print_plan(answer: dict[str, Any]) -> None:
     for job in answer["jobs"]:
         if job.get("mode") == "once":
             print_timetable(job, answer["policy"])
+        elif job.get("mode") == "cameras":
+            _print_mapping(job, answer["policy"])
         else:
             _print_stream(job, answer["policy"])
     for reason in answer["reasons"]:
@@ -99,6 +102,29 @@ def _print_stream(job: dict[str, Any], policy: str) -> None:
         )
     if job["flows"]:
         stdout.print(flows)
+
+
+def _print_mapping(job: dict[str, Any], policy: str) -> None:
+    """Of a job that watches cameras: where each one's people are found and known again, and how fast that goes."""
+    mapped = job["mapped"]
+    table = Table(
+        title=f"{job['name']} by {policy}: {job['throughput_per_s']:.4g} frames/s a camera on average, bound by "
+        f"{job['bottleneck']}; at one rate for all {mapped['common_fps']:.4g} frames/s",
+        title_justify="left",
+    )
+    for column in (
+        "camera",
+        "on",
+        "detector on",
+        "re-identification on",
+        "frames/s",
+        "latency without queues",
+    ):
+        table.add_column(column)
+    for camera, row in mapped["streams"].items():
+        where = (row["device"], row["detect_on"], row["identify_on"])
+        table.add_row(camera, *where, f"{row['items_per_s']:.4g}", seconds_text(row["latency_s"]))
+    stdout.print(table)
 
 
 def print_timetable(job: dict[str, Any], policy: str) -> None:

@@ -20,6 +20,7 @@ import psutil
 from edgeray.dataplane import FlowReceiver, FlowSecurity, FlowSender
 from edgeray.errors import BadInputError, StageError
 from edgeray.node.bounds import FLOW_BYTES, FLOW_ITEMS
+from edgeray.node.cameras import CameraStage, edge_code
 from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_once, load_task
 from edgeray.node.limits import enter_memory_group, enter_stage_group
 from edgeray.node.loop import LoopStage
@@ -30,7 +31,7 @@ from edgeray.profiler.cuts import CutMeasurements
 from edgeray.profiler.measure import TaskMeasurement, measure
 from edgeray.results import INDEX
 from edgeray.scheduler.effects import StagePlan
-from policies.model import FlowId, Job, TaskId
+from policies.model import CameraId, FlowId, Job, Mapped, TaskId
 
 IDLE_TICK_S = 0.5  # flows of one-shot jobs are idle for most of their lives, and a job has many
 LOG_TAIL_BYTES = 64 * 1024
@@ -101,11 +102,15 @@ class StageHost:
         self._order = order
         self._enter(order)
         load = load_once if order.plan.mode == "once" else load_task
-        tasks = {task: load(task, order.code[task], Path(order.output_dir)) for task in order.plan.tasks}
-        if order.plan.mode != "loop":
+        code = {task: order.code[task] for task in order.plan.tasks}
+        if order.plan.mode == "cameras":
+            code = {task: edge_code(each, order.plan) for task, each in code.items()}
+        tasks = {task: load(task, code[task], Path(order.output_dir)) for task in order.plan.tasks}
+        in_order = order.plan.mode in ("stream", "once")
+        if in_order:
             self._listen(order)
         enter_stage_group()
-        if order.plan.mode != "loop":
+        if in_order:
             self._connect(order)
         self._stage = self._make_stage(order, tasks)
         return os.getpid()
@@ -154,7 +159,8 @@ class StageHost:
                 announcer=self._announcer,
                 output_dir=Path(order.output_dir),
             )
-        return LoopStage(
+        stage = CameraStage if order.plan.mode == "cameras" else LoopStage
+        return stage(
             order.plan,
             tasks,
             address=order.address,
@@ -167,6 +173,8 @@ class StageHost:
     def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement] | CutMeasurements:
         """Measure every task of the job here, or its model's cuts, under the device's limits. Raises StageError."""
         self._enter(order)
+        if order.job.streams is not None:
+            return _measure_streams(order, order.code[order.job.streams.server])
         if order.job.training is not None:
             return _measure_training(order, order.code[order.job.training.server])
         load = load_task if order.job.mode == "stream" else load_once
@@ -226,7 +234,7 @@ class StageHost:
             pid=os.getpid(),
             cpu_s=times.user + times.system,
             memory_bytes=self._process.memory_info().rss,
-            tasks={task: self._task_row(stage, task) for task in stage.plan.tasks},
+            tasks={task: self._task_row(stage, task) for task in stage.counters()},
             flows=stage.flow_counters() if isinstance(stage, LoopStage) else self._flow_counters(),
         )
 
@@ -236,6 +244,17 @@ class StageHost:
             for ends in (self._senders, self._receivers)
             for flow, end in ends.items()
         }
+
+    def map_streams(self, mapped: Mapped) -> None:
+        """Watch cameras so from now on, where the stage does."""
+        stage = self._running()
+        if isinstance(stage, CameraStage):
+            stage.map_streams(mapped)
+
+    def view(self, camera: CameraId) -> dict[str, Any] | None:
+        """The last picture of a camera; None when it is not watched here."""
+        stage = self._stage
+        return stage.view(camera) if isinstance(stage, CameraStage) else None
 
     def sink_windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]:
         return self._running().sink_window(from_s, to_s)
@@ -262,6 +281,12 @@ def _measure_training(order: ProfileOrder, server: TaskCode) -> CutMeasurements:
     recipe = Recipe.of(server.args["recipe"])
     capped = enter_stage_group() and order.cpus < 1
     return measure_training(recipe, cpus=order.cpus, capped=capped, memory_bytes=order.memory_bytes)
+
+
+def _measure_streams(order: ProfileOrder, edge: TaskCode) -> dict[TaskId, TaskMeasurement]:
+    from edgeray.streams.profile import measure_streams
+
+    return measure_streams(edge.args["recipe"], cpus=order.cpus)
 
 
 def redirect_output(path: Path) -> None:

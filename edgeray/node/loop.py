@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class LoopStage:
     security: the keys of its flows. self_paced: this device has no tc.
     """
 
+    context_type = LoopContext
+
     def __init__(
         self,
         plan: StagePlan,
@@ -118,6 +120,10 @@ class LoopStage:
         if self._crew.error is not None:
             raise self._crew.error
 
+    def spawn(self, name: str, body: Callable[[], None]) -> None:
+        """Start a thread of a task; what it raises ends the stage."""
+        self._crew.spawn(name, body)
+
     def stop(self) -> None:
         """End now: the tasks are told, and their connections closed. What they raise then is no error."""
         self._crew.end()
@@ -158,7 +164,7 @@ class LoopStage:
     # Threads
 
     def _run(self, task: TaskId) -> None:
-        context = LoopContext(self.plan, task, self._lines[task], self)
+        context = self.context_type(self.plan, task, self._lines[task], self)
         log.info("task %s begins", task)
         try:
             self._call(task, context)

@@ -29,8 +29,11 @@ from edgeray.node.once import RESULTS
 from edgeray.profiler.cuts import CutMeasurements
 from edgeray.profiler.measure import TaskMeasurement
 from edgeray.results import Output, read_index
+from edgeray.streams import reading
+from edgeray.streams.archive import Synced
+from edgeray.streams.database import ARCHIVE, STORE
 from edgeray.telemetry.records import DeviceSample
-from policies.model import DeviceId, FlowId, Job, JobId, TaskId
+from policies.model import CameraId, DeviceId, FlowId, Job, JobId, Mapped, TaskId
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,8 @@ class StageHandle(Protocol):
     def start_transfer(self, flow: FlowId) -> None: ...
     def pace(self, granted_per_s: float | None, rates_bps: Mapping[FlowId, float]) -> None: ...
     def counters(self) -> StageCounters: ...
+    def map_streams(self, mapped: Mapped) -> None: ...
+    def view(self, camera: CameraId) -> dict[str, Any] | None: ...
     def sink_windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]: ...
     def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement] | CutMeasurements: ...
     def kill(self) -> None: ...
@@ -175,6 +180,12 @@ class NodeService:
         if handle is not None:
             handle.pace(granted_per_s, rates_bps)
 
+    def map_streams(self, job: JobId, mapped: Mapped) -> None:
+        """Have a job's cameras watched so from now on."""
+        handle = self._stages.get(job)
+        if handle is not None:
+            handle.map_streams(mapped)
+
     def start_transfer(self, job: JobId, flow: FlowId) -> None:
         """Let a one-shot job's outgoing flow go."""
         handle = self._stages.get(job)
@@ -230,6 +241,11 @@ class NodeService:
         handle = self._stages.get(job)
         return {} if handle is None else handle.sink_windows(from_s, to_s)
 
+    def view(self, job: JobId, camera: CameraId) -> dict[str, Any] | None:
+        """The last picture of a camera, with who is on it; None when it is not watched here."""
+        handle = self._stages.get(job)
+        return None if handle is None else handle.view(camera)
+
     def output_dir(self, job: JobId) -> Path:
         return self._output_root / job
 
@@ -238,6 +254,19 @@ class NodeService:
 
     def results(self, job: JobId) -> dict[str, Any]:
         return describe_output(self.output_dir(job))
+
+    def synced(self, job: JobId) -> tuple[Synced, ...]:
+        """How far each device's store has been brought to the archive here; () when there is none. Also of jobs that
+        have ended, as are the next two."""
+        return reading.synced(self.output_dir(job) / ARCHIVE)
+
+    def stored(self, job: JobId, after: Mapping[str, int]) -> reading.Part | None:
+        """Who was seen here, by the rows that the archive lacks; a page at a time. after: numbers by epoch."""
+        return reading.stored(self.output_dir(job) / STORE, after)
+
+    def archived(self, job: JobId, person: int | None, parts: Sequence[reading.Part]) -> reading.Found:
+        """Where a person went, or who was seen, by the archive here and by what it may lack."""
+        return reading.find(self.output_dir(job) / ARCHIVE, parts, person)
 
     def outputs(self, job: JobId) -> tuple[Output, ...]:
         """What the sinks of a one-shot job have returned on this device."""

@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,7 @@ def measure(
     min_items: int = 8,
     budget_s: float = 12.0,
     quota_cpus: float | None = None,
+    sent: Collection[TaskId] | None = None,
 ) -> dict[TaskId, TaskMeasurement]:
     """Push items through the DAG one by one, in topological order, until items or the time budget are used up.
 
@@ -78,7 +79,8 @@ def measure(
     quota_cpus: the CPU quota that the process runs under, where it is below one core. The kernel then stops
     whichever task happens to be running when the slice is used up, so single wall times say little; what a
     task takes is its CPU time over the quota, which is what an item costs when the device is busy.
-    loaded_bytes: what loading each task added.
+    loaded_bytes: what loading each task added. sent: whose outputs may travel, and are sent over a flow to see what that
+    computes; None: those of all that have a consumer.
 
     Raises StageError when a task fails or the source gives no item.
     """
@@ -103,7 +105,7 @@ def measure(
         raise StageError(f"the source gave {done} items; profiling needs more than {warmup}")
     for flow in job.flows:
         row = rows[flow.producer]
-        if not row.transfer_cpu_s:
+        if not row.transfer_cpu_s and (sent is None or flow.producer in sent):
             row.transfer_cpu_s = transfer_cpu_s(row.outputs)
     return _summaries(rows, loaded_bytes, quota_cpus)
 

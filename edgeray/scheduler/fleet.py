@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from edgeray.errors import one_line
@@ -27,6 +28,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._nodes: dict[DeviceId, NodeHandle] = {}
         self._workers: dict[DeviceId, ThreadPoolExecutor] = {}
+        self._overdue: dict[DeviceId, Future[Any]] = {}
         self._asking = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="ask")
         self._hurrying = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="hurry")
 
@@ -39,6 +41,7 @@ class Fleet:
     def join(self, device: DeviceId, node: NodeHandle) -> None:
         with self._lock:
             self._nodes[device] = node
+            self._overdue.pop(device, None)
             self._workers[device] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"node {device}")
 
     def leave(self, device: DeviceId) -> bool:
@@ -69,16 +72,37 @@ class Fleet:
             log.warning("%s did not answer: %s", device, one_line(error))
             return None
 
-    def ask_all(self, question: Action) -> dict[DeviceId, Any]:
-        """The answers of all that answer, asked at the same time."""
-        asked = {device: self._asking.submit(question, node) for device, node in self.nodes.items()}
+    def ask_all(
+        self,
+        question: Action,
+        *,
+        among: Collection[DeviceId] | None = None,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> dict[DeviceId, Any]:
+        """The answers of all, or of those among these devices, that answer in time; asked at the same time.
+
+        A device that still owes an earlier answer is not asked again until that has come or failed, so that one that
+        is cut off does not hold up the others.
+        """
+        until_s = time.monotonic() + timeout_s
+        asked = {
+            device: self._asking.submit(question, node)
+            for device, node in self.nodes.items()
+            if (among is None or device in among) and not self._owes(device)
+        }
         found = {}
         for device, future in asked.items():
             try:
-                found[device] = future.result(timeout=ANSWER_TIMEOUT_S)
+                found[device] = future.result(timeout=max(0.0, until_s - time.monotonic()))
             except Exception as error:
+                if not (future.cancel() or future.done()):
+                    self._overdue[device] = future
                 log.warning("%s did not answer: %s", device, one_line(error))
         return found
+
+    def _owes(self, device: DeviceId) -> bool:
+        overdue = self._overdue.get(device)
+        return overdue is not None and not overdue.done()
 
     def _submit(self, worker: ThreadPoolExecutor | None, device: DeviceId, action: Action) -> None:
         node = self._nodes.get(device)

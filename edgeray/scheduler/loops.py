@@ -87,7 +87,9 @@ class Loops:
         if device == _server(record):
             return Ending(phase=Phase.FAILED, reason=lost)
         others = [client for client in record.stages if client not in (device, _server(record))]
-        if record.mode == "loop" and (needing := [client for client in others if device in _carriers(record, [client])]):
+        if record.mode == "loop" and (
+            needing := [client for client in others if device in _carriers(record, [client])]
+        ):
             names = ", ".join(_named(record, client) for client in sorted(needing))
             return Ending(phase=Phase.FAILED, reason=f"{lost}\n  the flows of {names} go over it")
         attendance = record.attendance

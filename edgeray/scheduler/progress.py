@@ -10,9 +10,11 @@ from typing import Any
 from edgeray.node.host import StageCounters
 from edgeray.scheduler.jobs import sinks_of
 from edgeray.telemetry.records import DeviceSample, TaskSample
-from policies.model import Job, JobId, TaskId, Training
+from policies.model import CameraId, Job, JobId, TaskId, Training
+from policies.streams.reading import step
 
 RATE_WINDOW_S = 10.0
+LEAST_FRAMES = 10
 
 
 @dataclass(slots=True)
@@ -20,8 +22,9 @@ class _TaskProgress:
     """counted: items and drops of each process that the task has had. final_p50_s: of the last that has ended."""
 
     counted: dict[int, tuple[int, int]] = field(default_factory=dict)
-    recent: deque[tuple[float, float, int]] = field(default_factory=lambda: deque(maxlen=60))
+    recent: deque[tuple[float, float, int]] = field(default_factory=lambda: deque(maxlen=240))
     last: TaskSample | None = None
+    last_on: str | None = None
     final_p50_s: float | None = None
 
     @property
@@ -50,7 +53,8 @@ class Progress:
                 task = self._tasks.setdefault((stage.job, row.task), _TaskProgress())
                 task.count(stage.pid, row.items_total, row.dropped_total)
                 task.recent.append((stage.at_s, stage.window_s, row.items))
-                task.last = row
+                if row.items or task.last is None:  # a stream that has moved away still has a row there
+                    task.last, task.last_on = row, stage.device
 
     def finish(self, job: JobId, final: StageCounters) -> None:
         """The last counts of a stage that has ended: what no sample told any more."""
@@ -66,6 +70,8 @@ class Progress:
             return told | self.of_once(job.id, [task.id for task in job.tasks])
         if job.training is not None:
             return told | self.of_loop(job.id, job.training)
+        if job.streams is not None:
+            return told | self.of_cameras(job.id, [camera.id for camera in job.streams.cameras])
         return told
 
     def of(self, job: JobId, sinks: Sequence[TaskId]) -> dict[str, Any]:
@@ -104,6 +110,58 @@ class Progress:
             "rounds_done": min(row.items, training.rounds),
             "round_s": row.final_p50_s if now_s is None else now_s,
         }
+
+    def of_cameras(self, job: JobId, cameras: Sequence[CameraId]) -> dict[str, Any]:
+        """What was done of each camera's frames, wherever that was, and of all together: the least and the mean."""
+        streams = {camera: self._of_camera(job, camera) for camera in cameras}
+        rows = list(streams.values())
+        latencies = [row["latency_p50_s"] for row in rows if row["latency_p50_s"] is not None]
+        return {
+            "streams": streams,
+            "items": sum(row["frames"] for row in rows),
+            "rate_per_s": sum(row["fps"] for row in rows) / max(1, len(rows)),
+            "latency_p50_s": sum(latencies) / len(latencies) if latencies else None,
+        }
+
+    def _of_camera(self, job: JobId, camera: CameraId) -> dict[str, Any]:
+        read, done, asked, people = (
+            self._tasks.get((job, step(name, camera)), _TaskProgress())
+            for name in ("camera", "detect", "identify", "people")
+        )
+        last = done.last
+        return {
+            "frames": done.items,
+            "dropped": read.dropped,
+            "fps": _rate_anywhere(done),
+            "asked": asked.items,
+            "people": _rate_anywhere(people) / fps if (fps := _rate_anywhere(done)) > 0 else None,
+            "device": done.last_on,
+            "latency_p50_s": last.latency_p50_s if last else None,
+            "latency_p95_s": last.latency_p95_s if last else None,
+        }
+
+    def calls_per_frame(self, job: JobId, camera: CameraId, over_s: float) -> float | None:
+        """People re-identified a frame in the last seconds; None with too few frames to tell."""
+        frames = _items_since(self._tasks.get((job, step("detect", camera))), over_s)
+        asked = _items_since(self._tasks.get((job, step("identify", camera))), over_s)
+        return asked / frames if frames >= LEAST_FRAMES else None
+
+
+def _items_since(task: _TaskProgress | None, over_s: float) -> int:
+    if task is None or not task.recent:
+        return 0
+    newest_s = task.recent[-1][0]
+    return sum(items for at_s, _, items in task.recent if at_s > newest_s - over_s)
+
+
+def _rate_anywhere(task: _TaskProgress) -> float:
+    """Items a second of a task that may have run on several devices at a time."""
+    if not task.recent:
+        return 0.0
+    newest_s = max(row[0] for row in task.recent)
+    rows = [row for row in task.recent if row[0] > newest_s - RATE_WINDOW_S]
+    since_s = min(at_s - window_s for at_s, window_s, _ in rows)
+    return sum(items for _, _, items in rows) / max(newest_s - since_s, 1e-6)
 
 
 def _rate(task: _TaskProgress) -> float:

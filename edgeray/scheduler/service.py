@@ -27,6 +27,7 @@ from edgeray.scheduler.effects import (
     DeployStage,
     Effect,
     JobChanged,
+    MapStreams,
     PaceStage,
     ProfileJob,
     StagePlan,
@@ -35,7 +36,7 @@ from edgeray.scheduler.effects import (
     StopStage,
 )
 from edgeray.scheduler.fleet import Fleet
-from edgeray.scheduler.jobs import sinks_of
+from edgeray.scheduler.jobs import Phase, sinks_of
 from edgeray.scheduler.journal import Journal, name_the_lost
 from edgeray.scheduler.keys import Keys
 from edgeray.scheduler.nodes import NodeHandle
@@ -43,11 +44,15 @@ from edgeray.scheduler.progress import Progress
 from edgeray.scheduler.state import SchedulerState
 from edgeray.scheduler.timed import TimedPolicy
 from edgeray.scheduler.views import DeviceView, JobView, device_view, job_view
+from edgeray.scheduler.watching import Watching, joined_windows
+from edgeray.scheduler.whereabouts import query
 from edgeray.telemetry.records import DeviceSample
 from policies.model import (
+    CameraId,
     Decision,
     DeviceId,
     FlowId,
+    Job,
     JobId,
     Network,
     Policy,
@@ -88,6 +93,7 @@ class SchedulerService:
         self._samples: dict[DeviceId, DeviceSample] = {}
         self._heard_s: dict[DeviceId, float] = {}
         self._progress = Progress()
+        self._watching = Watching(self._progress)
         self._alarm = threading.Timer(0.0, self._ring)
         self._alarm_s: float | None = None
         self._profiler = FleetProfiler(profiles)
@@ -172,6 +178,13 @@ class SchedulerService:
         if node is None:
             raise ClusterError(f"results of {job} lie on {device}, which is gone")
         return node.read_output(job, file, offset, size)
+
+    def query(self, job: JobId, person: int | None = None) -> dict[str, Any]:
+        """Where a person went, or who was seen, and which devices could not be asked; see `whereabouts.query`."""
+        self.job(job)
+        with self._lock:
+            record = self._state.jobs.get(job)
+        return query(self._fleet, job, record.workload.job if record else None, person)
 
     def profile(self, package: AppPackage, *, again: bool = False) -> ByType:
         """Measurements by device type, from the store where they are known; EdgeRayError when none can be had."""
@@ -264,10 +277,37 @@ class SchedulerService:
             windows.update(self._fleet.ask(device, lambda node: node.sink_windows(job, from_s, to_s)) or {})
         return windows
 
+    def stream_windows(self, job: JobId, from_s: float, to_s: float) -> dict[CameraId, SinkWindow]:
+        """What was done of each camera's frames between two times, on all devices that it was watched on."""
+        with self._lock:
+            record = self._state.jobs.get(job)
+            devices = sorted(record.stages) if record else []
+        found = [self._fleet.ask(d, lambda node: node.sink_windows(job, from_s, to_s)) or {} for d in devices]
+        return joined_windows(found)
+
+    def view(self, job: JobId, camera: CameraId) -> dict[str, Any] | None:
+        """The last picture of a job's camera (`edgeray.streams.edge.Edge.view`); None when nobody watches it.
+
+        Raises BadInputError for an unknown job.
+        """
+        self.job(job)
+        with self._lock:
+            record = self._state.jobs.get(job)
+            where = (
+                record.plan.mapped.streams.get(camera)
+                if record and record.plan and record.plan.mapped
+                else None
+            )
+        return (
+            None if where is None else self._fleet.ask(where.detect_on, lambda node: node.view(job, camera))
+        )
+
     def tick(self) -> None:
-        """To be called every second: leases, and nodes that fell silent."""
+        """To be called every second: leases, what cameras see, and nodes that fell silent."""
         now_s = self._clock()
         self._post(ev.Ticked(at_s=now_s))
+        for measured in self._watching.due(now_s, self._running_cameras()):
+            self._post(measured)
         for device in self._fleet.nodes:
             silent_s = now_s - self._heard_s.get(device, now_s)
             if silent_s > SILENT_S:
@@ -329,6 +369,8 @@ class SchedulerService:
                 self._fleet.order(
                     device, lambda node: node.pace_stage(job, effect.granted_per_s, effect.rates_bps)
                 )
+            case MapStreams(device=device, job=job, mapped=mapped):
+                self._fleet.order(device, lambda node: node.map_streams(job, mapped))
             case StartTransfer(device=device, job=job, flow=flow):
                 self._fleet.hurry(device, lambda node: node.start_transfer(job, flow))
             case StopStage(device=device, job=job):
@@ -356,7 +398,10 @@ class SchedulerService:
             self_paced=False,
         )
         try:
-            if stage.mode == "loop":  # one that was taken for dead may still be there, with its ports
+            if stage.mode in (
+                "loop",
+                "cameras",
+            ):  # one that was taken for dead may still be there, with its ports
                 node.stop_stage(stage.job)
             node.deploy(order, package.working_dir)
         except Exception as error:
@@ -393,6 +438,14 @@ class SchedulerService:
             self._post(ev.JobProfiled(at_s=self._clock(), job=job, profile=profile))
 
     # Small things
+
+    def _running_cameras(self) -> list[Job]:
+        with self._lock:
+            return [
+                r.workload.job
+                for r in self._state.jobs.values()
+                if r.mode == "cameras" and r.phase is Phase.RUNNING
+            ]
 
     def _keep_results(self, job: JobId, device: DeviceId) -> None:
         files = self._fleet.ask(device, lambda node: node.results(job))

@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgeray.scheduler.jobs import JobRecord
 from edgeray.telemetry.records import DeviceSample, as_json
-from policies.model import Device, Flow, JobId, Mode, Plan, Rounds, Timetable, Training, Workload
+from policies.model import (
+    Device,
+    Flow,
+    JobId,
+    Mapped,
+    Mode,
+    Plan,
+    Rounds,
+    Streams,
+    Timetable,
+    Training,
+    Workload,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamView:
+    """One camera's stream as it is now. device: what the camera is attached to. detect_on, identify_on: where its people
+    are found and told; None while it is watched nowhere. frames: done so far. fps: in the last seconds; planned_fps: what
+    the plan reckons with. latency: from when a frame was taken until all was known of it. people: in its last frame.
+    asked: people re-identified so far. moving: it does not run where the plan wants it yet."""
+
+    camera: str
+    device: str
+    detect_on: str | None
+    identify_on: str | None
+    frames: int
+    dropped: int
+    fps: float
+    planned_fps: float | None
+    planned_latency_s: float | None
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+    people: float | None
+    asked: int
+    moving: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +54,7 @@ class JobView:
     end, and is None until then (the planned one is in the plan).
     rounds_done, rounds_total, round_s: of jobs that train a model; round_s is the median of the last ones, None before
     the first. A job that resumes another one counts its own rounds only.
+    streams: of jobs that watch cameras, a row a camera.
     """
 
     job: str
@@ -45,6 +81,7 @@ class JobView:
     rounds_done: int = 0
     rounds_total: int = 0
     round_s: float | None = None
+    streams: tuple[StreamView, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -89,7 +126,8 @@ def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
     """One job of `edgeray plan --json`: the file contract's shape, and what each flow carries per item.
 
     Of a one-shot job also when each task and transfer begins and ends, in seconds from the job's start. Of a job that
-    trains a model also "rounds": cuts and rates by device, and what a round takes.
+    trains a model also "rounds": cuts and rates by device, and what a round takes. Of one that watches cameras also
+    "mapped": where each is watched.
     """
     flows = {flow.id: flow for flow in workload.job.flows}
     told = {
@@ -104,6 +142,8 @@ def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
     }
     if plan.rounds is not None and workload.job.training is not None:
         return told | _rounds_json(plan, plan.rounds, workload, workload.job.training)
+    if plan.mapped is not None and workload.job.streams is not None:
+        return told | _mapped_json(plan.mapped, workload.job.streams)
     return told if plan.timetable is None else told | _timetable_json(plan, plan.timetable, workload)
 
 
@@ -114,7 +154,7 @@ def _flow_json(plan: Plan, flow: Flow, workload: Workload) -> dict[str, Any]:
         "route": list(plan.routes[flow.id]),
         "rate_bps": plan.rates_bps.get(flow.id),
     }
-    if workload.job.mode == "loop":  # what it carries differs from item to item
+    if workload.job.side_by_side:  # what it carries differs from item to item
         return told | {"ceil_bps": plan.ceilings_bps.get(flow.id)}
     told["item_bytes"] = workload.size_bytes(flow)
     if plan.timetable is None:
@@ -163,6 +203,21 @@ def _rounds_json(plan: Plan, rounds: Rounds, workload: Workload, training: Train
     }
 
 
+def _mapped_json(mapped: Mapped, streams: Streams) -> dict[str, Any]:
+    at = {camera.id: camera.device for camera in streams.cameras}
+    return {
+        "mode": "cameras",
+        "mapped": {
+            "streams": {
+                camera: {"device": at[camera], **asdict(place)} for camera, place in mapped.streams.items()
+            },
+            "sum_latency_s": mapped.sum_latency_s,
+            "common_fps": mapped.common_fps,
+            "decided_s": mapped.decided_s,
+        },
+    }
+
+
 def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: Mapping[str, Any]) -> JobView:
     return JobView(
         job=record.id,
@@ -189,7 +244,37 @@ def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: 
         rounds_done=progress.get("rounds_done", 0),
         rounds_total=training.rounds if (training := record.workload.job.training) else 0,
         round_s=progress.get("round_s"),
+        streams=_stream_views(record, progress.get("streams", {})),
     )
+
+
+def _stream_views(record: JobRecord, told: Mapping[str, Mapping[str, Any]]) -> tuple[StreamView, ...]:
+    """told: of each camera what `Progress.of_cameras` knows."""
+    streams = record.workload.job.streams
+    mapped = record.plan.mapped.streams if record.plan and record.plan.mapped else {}
+    rows = []
+    for camera in streams.cameras if streams else ():
+        where, seen = mapped.get(camera.id), told.get(camera.id, {})
+        at = seen.get("device")
+        rows.append(
+            StreamView(
+                camera=camera.id,
+                device=camera.device,
+                detect_on=where.detect_on if where else None,
+                identify_on=where.identify_on if where else None,
+                frames=seen.get("frames", 0),
+                dropped=seen.get("dropped", 0),
+                fps=seen.get("fps", 0.0),
+                planned_fps=where.items_per_s if where else None,
+                planned_latency_s=where.latency_s if where else None,
+                latency_p50_s=seen.get("latency_p50_s"),
+                latency_p95_s=seen.get("latency_p95_s"),
+                people=seen.get("people"),
+                asked=seen.get("asked", 0),
+                moving=where is not None and at is not None and at != where.detect_on,
+            )
+        )
+    return tuple(rows)
 
 
 def ended_view(job: JobId, row: Mapping[str, Any], phase: str, detail: str) -> JobView:

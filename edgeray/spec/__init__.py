@@ -1,5 +1,6 @@
 """What users write (YAML files, Ray DAGs) made into the types that everything else works with."""
 
+from edgeray.spec.any_kind import load_on
 from edgeray.spec.app import App, Cluster, Code, SourceOptions
 from edgeray.spec.checks import check_job_on_cluster, check_runnable
 from edgeray.spec.cluster_file import load_cluster
@@ -7,8 +8,10 @@ from edgeray.spec.editors import json_schema
 from edgeray.spec.job_file import load_app
 from edgeray.spec.ray_dag import app_from_ray_dag
 from edgeray.spec.split_training import SplitJob, is_split_training, load_split_training
+from edgeray.spec.streams_app import streams_app
+from edgeray.spec.streams_job import StreamsJob, is_streams, load_streams
 from edgeray.spec.trace_file import TraceEvent, load_trace
-from edgeray.spec.training_app import load_on, training_app
+from edgeray.spec.training_app import training_app
 from edgeray.spec.write import cluster_text, job_text
 
 __all__ = [
@@ -17,18 +20,22 @@ __all__ = [
     "Code",
     "SourceOptions",
     "SplitJob",
+    "StreamsJob",
     "TraceEvent",
     "app_from_ray_dag",
     "check_job_on_cluster",
     "check_runnable",
     "cluster_text",
     "is_split_training",
+    "is_streams",
     "job_text",
     "json_schema",
     "load_app",
     "load_cluster",
     "load_on",
     "load_split_training",
+    "load_streams",
     "load_trace",
+    "streams_app",
     "training_app",
 ]

@@ -10,6 +10,8 @@ from policies.model import DeviceId, Job, Network, TaskId
 
 Overflow = Literal["block", "drop-oldest"]
 KeyPath = tuple[str, ...]
+NOT_SENT = ("__pycache__", "*.mp4", "*.avi", "reports", "results")
+"""Files and folders in a job's folder that do not travel with it: large, or made by running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

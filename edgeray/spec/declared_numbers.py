@@ -1,4 +1,4 @@
-"""Jobs that are numbers only, of kinds that can be planned so far and not run: streams, batch-training, frames."""
+"""Jobs that are numbers only, which can be planned and not run: of kind streams, batch-training and frames."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edgeray.spec.job_file import find_job_file
 from edgeray.spec.kinds import kind_among
+from edgeray.spec.streams_job import is_streams
 from edgeray.spec.units import BYTES, FLOP, FLOP_PER_S, VIRTUAL_SECONDS, Quantity, UnitError
 from edgeray.spec.words import listed, remedy_for_name, shorten
 from edgeray.spec.yaml_file import Document, read_yaml
@@ -46,8 +47,10 @@ class DeclaredJob:
 
 
 def declared_kind(path: str | Path) -> str | None:
-    """The kind that a job file, or the job.yaml of a folder, says, if it is one of these; else None."""
-    return kind_among(path, _KINDS, expected=_EXPECTED)
+    """The kind that a job file, or the job.yaml of a folder, says, if it is one of these; else None.
+
+    None, too, for cameras to watch (`is_streams`)."""
+    return None if is_streams(path) else kind_among(path, _KINDS, expected=_EXPECTED)
 
 
 def load_declared(path: str | Path) -> DeclaredJob:

@@ -7,10 +7,12 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from edgeray.spec.named_devices import DevicesForm
 from edgeray.spec.schema import ClusterForm, JobForm
+from edgeray.spec.streams_form import KIND as STREAMS
+from edgeray.spec.streams_form import ReplanForm, StreamsForm
 from edgeray.spec.training_form import (
     KIND,
-    ClientsForm,
     DatasetForm,
     DeclaredJobForm,
     ModelForm,
@@ -18,6 +20,12 @@ from edgeray.spec.training_form import (
 )
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_DECLARED_STREAMS = {
+    "description": "Streams by their numbers: they can be planned, not run.",
+    "properties": {"kind": {"const": STREAMS}, "name": {"type": "string"}, "declared": {"type": "object"}},
+    "required": ["kind", "declared"],
+    "additionalProperties": False,
+}
 
 
 def json_schema(which: str) -> dict[str, Any]:
@@ -32,19 +40,26 @@ def json_schema(which: str) -> dict[str, Any]:
         TrainingForm,
         ModelForm,
         DatasetForm,
-        ClientsForm,
+        DevicesForm,
+        StreamsForm,
+        ReplanForm,
     ]
     refs, schema = models_json_schema([(form, "validation") for form in forms])
-    training = _choice({"required": ["declared"]}, refs[(DeclaredJobForm, "validation")],
-                       refs[(TrainingForm, "validation")])  # fmt: skip
-    is_training = {"properties": {"kind": {"const": KIND}}, "required": ["kind"]}
+    declares = {"required": ["declared"]}
+    training = _choice(declares, refs[(DeclaredJobForm, "validation")], refs[(TrainingForm, "validation")])
+    streams = _choice(declares, _DECLARED_STREAMS, refs[(StreamsForm, "validation")])
+    others = _choice(_is_kind(STREAMS), streams, refs[(JobForm, "validation")])
     return {
         "$schema": _DRAFT,
         **schema,
         "type": "object",
-        **_choice(is_training, training, refs[(JobForm, "validation")]),
+        **_choice(_is_kind(KIND), training, others),
         "title": "EdgeRay job file",
     }
+
+
+def _is_kind(kind: str) -> dict[str, Any]:
+    return {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
 
 
 def _choice(if_: dict[str, Any], then: dict[str, Any], otherwise: dict[str, Any]) -> dict[str, Any]:

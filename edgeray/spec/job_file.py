@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgeray.errors import SpecError
 from edgeray.spec.app import App, Code, SourceOptions
 from edgeray.spec.callables import check_code
 from edgeray.spec.declared import check_count
@@ -37,7 +38,7 @@ def load_app(path: str | Path) -> App:
     document = read_yaml(file, expected=_EXPECTED)
     _check_kind(document)
     form = validate(document, JobForm)
-    name = _name(document, form)
+    name = job_name(document, form.name)
     check_count(f"{file}:1", len(form.tasks), sum(len(task.inputs) for task in form.tasks.values()))
     _check_tasks(document, form)
     order = _order(document, form)
@@ -65,6 +66,8 @@ def _check_kind(document: Document) -> None:
     kind = document.value.get("kind", "dataflow")
     if kind == "dataflow":
         return
+    if kind == "streams":
+        raise _streams_error(document)
     if kind == "split-training":
         raise document.error(
             ("kind",),
@@ -87,9 +90,26 @@ def _check_kind(document: Document) -> None:
     )
 
 
-def _name(document: Document, form: JobForm) -> JobId:
+def _streams_error(document: Document) -> SpecError:
+    if "declared" in document.value:
+        return document.error(
+            ("declared",),
+            "the job declares its numbers: it can be planned, but not run",
+            expected="`cameras: ...`",
+            remedy="write down its cameras in place of `declared`, or use `edgeray plan`",
+        )
+    return document.error(
+        ("kind",),
+        "a job of streams has cameras, not tasks: its tasks are made for the devices of a cluster",
+        expected="a job with tasks (`kind: dataflow`)",
+        remedy="`edgeray plan`, `profile`, `submit` and `compare` take it; in Python, edgeray.spec.load_on",
+    )
+
+
+def job_name(document: Document, given: str | None) -> JobId:
+    """The name that the job gives itself, else its folder's or its file's. Raises SpecError for what is no id."""
     file = document.file.absolute()
-    name = form.name or (file.parent.name if file.name == JOB_FILE else file.stem)
+    name = given or (file.parent.name if file.name == JOB_FILE else file.stem)
     if not is_id(name):
         raise document.error(
             (),

@@ -14,9 +14,8 @@ from edgeray.errors import SpecError
 from edgeray.spec.app import Code, KeyPath, nearest
 from edgeray.spec.built_in import DATASETS, MODELS, BuiltInDataset, dataset_code, model_code
 from edgeray.spec.callables import check_code
-from edgeray.spec.job_file import find_job_file
+from edgeray.spec.job_file import find_job_file, job_name
 from edgeray.spec.kinds import kind_among
-from edgeray.spec.schema import is_id
 from edgeray.spec.tables import Floats, Tables
 from edgeray.spec.training_form import KIND, DeclaredForm, DeclaredJobForm, PartsForm, TrainingForm
 from edgeray.spec.units import BITS, BITS_PER_S, BYTES, VIRTUAL_SECONDS, Quantity
@@ -81,7 +80,7 @@ def load_split_training(path: str | Path) -> SplitJob:
     if "declared" in document.value:
         declared = validate(document, DeclaredJobForm)
         return SplitJob(
-            name=_name(document, declared.name),
+            name=job_name(document, declared.name),
             file=file,
             folder=folder,
             declared=_declared(document, declared.declared),
@@ -89,7 +88,7 @@ def load_split_training(path: str | Path) -> SplitJob:
         )
     form = validate(document, TrainingForm)
     return SplitJob(
-        name=_name(document, form.name),
+        name=job_name(document, form.name),
         file=file,
         folder=folder,
         trained=_trained(document, form, folder),
@@ -113,19 +112,6 @@ def _check_what(document: Document) -> None:
             expected="a model to train, or the numbers of a round in its place",
             remedy="add `model: lenet` and `dataset: fashion-mnist`",
         )
-
-
-def _name(document: Document, given: str | None) -> str:
-    file = document.file.absolute()
-    name = given or (file.parent.name if file.name == "job.yaml" else file.stem)
-    if not is_id(name):
-        raise document.error(
-            (),
-            f"the job has no name, and '{name}' (of the folder or file) is not usable as one",
-            expected="a name of letters, digits, '_', '.' and '-'",
-            remedy="add `name: ...`",
-        )
-    return name
 
 
 def _trained(document: Document, form: TrainingForm, folder: Path) -> Trained:

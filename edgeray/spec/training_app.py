@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeray.errors import BadInputError
 from edgeray.spec.app import App, Cluster, Code
-from edgeray.spec.graph import reachable
-from edgeray.spec.job_file import load_app
-from edgeray.spec.split_training import SplitJob, Trained, is_split_training, load_split_training
-from edgeray.spec.words import listed, remedy_for_name
+from edgeray.spec.named_devices import RELAYS, Place
+from edgeray.spec.split_training import SplitJob, Trained
 from policies.model import DeviceId, Flow, Job, JobId, Network, Task, TaskId, Training
 
 if TYPE_CHECKING:
     from edgeray.training.recipe import Recipe
 
 SERVER = TaskId("server")
-RELAYS = ("switch", "router")
-"""Types of devices that only pass on what others send; they are no clients unless the job names them."""
 MICRO_BATCHES = 4
 """Of a model whose batches may be cut into pieces, if the job says nothing."""
 _TEST_SAMPLES = 1000
-
-
-def load_on(path: str | Path, cluster: Cluster | Network, *, resume: str | None = None) -> App:
-    """The application of a job file or folder of any kind, on this cluster. Raises SpecError, or BadInputError.
-
-    resume: see `training_app`.
-    """
-    if is_split_training(path):
-        return training_app(load_split_training(path), cluster, resume=resume)
-    if resume is not None:
-        raise BadInputError(
-            f"{path} cannot go on after {resume}: it does not train a model\n"
-            "  expected: a job of split training (kind: split-training), which keeps checkpoints\n"
-            "  remedy:   leave --resume out"
-        )
-    return load_app(path)
 
 
 def training_app(job: SplitJob, cluster: Cluster | Network, *, resume: str | None = None) -> App:
@@ -110,12 +89,12 @@ def client_task(device: str) -> TaskId:
     return TaskId(f"client-{device}")
 
 
-def _job(name: str, server: str, clients: dict[TaskId, str], training: Training) -> Job:
+def _job(name: str, server: DeviceId, clients: dict[TaskId, DeviceId], training: Training) -> Job:
     return Job(
         id=JobId(name),
         tasks=(
-            Task(id=SERVER, device=DeviceId(server)),
-            *(Task(id=task, device=DeviceId(device)) for task, device in clients.items()),
+            Task(id=SERVER, device=server),
+            *(Task(id=task, device=device) for task, device in clients.items()),
         ),
         flows=tuple(
             Flow(producer=producer, consumer=consumer)
@@ -128,7 +107,7 @@ def _job(name: str, server: str, clients: dict[TaskId, str], training: Training)
     )
 
 
-def _code(recipe: dict[str, Any], clients: dict[TaskId, str], resume: str | None) -> dict[TaskId, Code]:
+def _code(recipe: dict[str, Any], clients: Iterable[TaskId], resume: str | None) -> dict[TaskId, Code]:
     train = Code(run="edgeray.training.tasks:Train", args={"recipe": recipe})
     serve = Code(run="edgeray.training.tasks:Serve", args={"recipe": recipe, "resume": resume})
     return {SERVER: serve, **dict.fromkeys(clients, train)}
@@ -138,90 +117,38 @@ def _code(recipe: dict[str, Any], clients: dict[TaskId, str], resume: str | None
 class _Devices:
     """Who trains."""
 
-    server: str
-    clients: tuple[str, ...]
+    server: DeviceId
+    clients: tuple[DeviceId, ...]
 
     @staticmethod
     def of(job: SplitJob, trained: Trained, cluster: Cluster | Network) -> _Devices:
-        network = cluster.network if isinstance(cluster, Cluster) else cluster
-        where = (
-            f"cluster '{cluster.name}' ({cluster.file})" if isinstance(cluster, Cluster) else "the cluster"
-        )
-        server = trained.form.server or (cluster.head if isinstance(cluster, Cluster) else None)
-        if server is None:
-            raise job.error(
-                (),
-                "nothing says which device is the server",
-                expected=f"one of {listed(network.devices)}",
-                remedy="add `server: DEVICE`",
-            )
-        _check_device(job, "server", server, network, where)
-        clients = _clients(job, trained, network, server, where)
-        _check_routes(job, network, server, clients, where)
+        place = Place.of(cluster, job.error)
+        server = place.server(trained.form.server)
+        clients = _clients(job, trained, place, server)
+        place.check_routes(("clients",), "the client", clients, server)
         return _Devices(server=server, clients=clients)
 
 
-def _clients(job: SplitJob, trained: Trained, network: Network, server: str, where: str) -> tuple[str, ...]:
+def _clients(job: SplitJob, trained: Trained, place: Place, server: DeviceId) -> tuple[DeviceId, ...]:
     chosen = trained.form.clients
-    if chosen is None:
-        found = [id for id, device in network.devices.items() if device.type not in RELAYS and id != server]
-    else:
-        for device in chosen.devices:
-            _check_device(job, "clients", device, network, where)
-            if device == server:
-                raise job.error(
-                    ("clients",),
-                    f"'{device}' is the server, and one of its clients",
-                    expected="clients that are other devices than the server",
-                    remedy="remove it from `clients`, or name another `server`",
-                )
-        types = {device.type for device in network.devices.values()}
-        for kind in chosen.types:
-            if kind not in types:
-                raise job.error(
-                    ("clients", "types"),
-                    f"{where} has no device of type '{kind}'",
-                    expected=f"one of {listed(sorted(types))}",
-                    remedy=remedy_for_name(kind, sorted(types), "name one of these types"),
-                )
-        of_types = [
-            id
-            for id, device in network.devices.items()
-            if device.type in chosen.types and id != server and id not in chosen.devices
-        ]
-        found = [*(DeviceId(device) for device in chosen.devices), *of_types]
-    if not found:
+    found = place.chosen("clients", "the client", chosen)
+    if chosen is not None and server in chosen.devices:
         raise job.error(
             ("clients",),
-            f"{where} has no client beside the server '{server}'"
+            f"'{server}' is the server, and one of its clients",
+            expected="clients that are other devices than the server",
+            remedy="remove it from `clients`, or name another `server`",
+        )
+    clients = tuple(device for device in found if device != server)
+    if not clients:
+        raise job.error(
+            ("clients",),
+            f"{place.where} has no client beside the server '{server}'"
             + (f": devices of type {' or '.join(RELAYS)} only pass data on" if chosen is None else ""),
             expected="one device more at least",
             remedy="name the clients (`clients: [DEVICE]`), or use a larger cluster",
         )
-    return tuple(found)
-
-
-def _check_device(job: SplitJob, key: str, device: str, network: Network, where: str) -> None:
-    if device not in network.devices:
-        named = f"the server '{device}'" if key == "server" else f"the client '{device}'"
-        raise job.error(
-            (key,),
-            f"{named} is no device of {where}",
-            expected=f"one of {listed(network.devices)}",
-            remedy=remedy_for_name(device, list(network.devices), "name one of these devices"),
-        )
-
-
-def _check_routes(job: SplitJob, network: Network, server: str, clients: tuple[str, ...], where: str) -> None:
-    joined = reachable(server, [link.ends for link in network.links.values()])
-    for device in clients:
-        if device not in joined:
-            raise job.error(
-                ("clients",),
-                f"no links of {where} lead from the client '{device}' to the server '{server}'",
-                expected="a route between them",
-                remedy="add the link, or leave that client out",
-            )
+    return clients
 
 
 def _samples(job: SplitJob, trained: Trained, clients: int) -> int:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from edgeray.spec.schema import BitsPerS, Id, PositiveSeconds, Run, is_id, wrong
+from edgeray.spec.named_devices import DEVICES_SCHEMA, DevicesForm, takes_devices
+from edgeray.spec.schema import BitsPerS, Id, PositiveSeconds, Run, wrong
 from edgeray.spec.words import listed, remedy_for_name, shorten
 
 KIND = "split-training"
@@ -120,47 +121,6 @@ class DatasetForm(_Named):
     )
 
 
-def _clients(value: Any) -> Any:
-    """Takes a list for {devices: [...]}."""
-    if isinstance(value, list):
-        value = {"devices": value}
-    if not isinstance(value, dict):
-        if value is None:
-            return None
-        raise wrong(
-            "is no list",
-            expected="a list of devices, or {types: [device types]}",
-            remedy="write `clients: [DEVICE, DEVICE]`, or leave it out for all devices but the server",
-        )
-    for key in ("devices", "types"):
-        names = value.get(key)
-        if not isinstance(names, list):
-            continue
-        for name in names:
-            if not isinstance(name, str) or not is_id(name):
-                raise wrong(
-                    f"holds {shorten(repr(name))}, which is no name",
-                    expected=f"a list of {'devices' if key == 'devices' else 'device types'}",
-                    remedy="correct it, or quote it if it is text",
-                )
-            if names.count(name) > 1:
-                raise wrong(f"names '{name}' twice", expected="each once", remedy="remove one of them")
-    if not value.get("devices") and not value.get("types") and value.keys() <= {"devices", "types"}:
-        raise wrong(
-            "names nobody",
-            expected="a list of devices, or {types: [device types]}",
-            remedy="name a client, or leave it out for all devices but the server",
-        )
-    return value
-
-
-class ClientsForm(_Form):
-    """Who trains: devices by name, and all devices of some types (but the server)."""
-
-    devices: list[Id] = Field(default_factory=list, description="Devices by name.")
-    types: list[Id] = Field(default_factory=list, description="All devices of these types.")
-
-
 def _loss(value: Any) -> Any:
     return None if value == CROSS_ENTROPY else value
 
@@ -187,11 +147,7 @@ class TrainingForm(_Form):
     )
     server: Id | None = Field(None, description="Device that trains the rest. Default: the cluster's head.")
     clients: Annotated[
-        ClientsForm | None,
-        BeforeValidator(_clients),
-        WithJsonSchema(
-            {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"$ref": "#/$defs/ClientsForm"}]}
-        ),
+        DevicesForm | None, takes_devices("clients", "all devices but the server"), DEVICES_SCHEMA
     ] = Field(
         None,
         description="Devices with data: a list, or {types: [...]}. Default: all but the server, and but "

@@ -10,7 +10,8 @@ from edgeray.spec.words import kind_of, listed, remedy_for_name, shorten
 from edgeray.spec.yaml_file import Document
 
 _Form = TypeVar("_Form", bound=BaseModel)
-_FIXED = ("declared", "model", "dataset", "clients")
+_FIXED = ("declared", "model", "dataset", "clients", "detect", "identify", "track", "gallery", "replan")
+_ONE_OF = {"tasks": "task", "devices": "device", "cameras": "camera", "links": "link", "events": "event"}
 _LIMITS = (
     ("greater_than", "above", "gt"),
     ("greater_than_equal", "of at least", "ge"),
@@ -79,7 +80,7 @@ def _keys(form: type[BaseModel], path: tuple[str, ...]) -> list[str]:
         annotation = form.model_fields[part].annotation if part in form.model_fields else None
         held = [each for each in (annotation, *get_args(annotation)) if _is_form(each)]
         form = held[0] if held else form
-    return list(form.model_fields)
+    return [field.alias or name for name, field in form.model_fields.items()]
 
 
 def _is_form(annotation: Any) -> TypeGuard[type[BaseModel]]:
@@ -92,9 +93,7 @@ def _is_form(annotation: Any) -> TypeGuard[type[BaseModel]]:
 def _where(path: tuple[str, ...]) -> str:
     if not path:
         return "the file"
-    singular = {"tasks": "task", "devices": "device", "links": "link", "events": "event"}.get(
-        path[0], path[0]
-    )
+    singular = _ONE_OF.get(path[0], path[0])
     if len(path) == 1:
         return f"'{path[0]}'"
     if path[0] in _FIXED:  # its keys are the form's, not names that the user gave

@@ -12,6 +12,10 @@ CLUSTER = load_cluster(Path(__file__).parents[2] / "cluster" / "testbed" / "trai
 HEAD = "kind: split-training\n"
 TRAIN = HEAD + "name: a\nmodel: lenet\ndataset: mnist-5k\n"
 DATAFLOW = "name: a\ntasks:\n  cam: {run: 'own:camera', device: c1}\n  see: {run: 'own:see', inputs: [cam]}\n"
+CAMERAS = (
+    HEAD.replace("split-training", "streams")
+    + "name: a\ncameras:\n  north: {device: c1, source: vtest.avi}\n"
+)
 OWN = "def camera(n=1): ...\ndef see(x, n=1): ...\ndef loss(a, b): ...\n"
 
 Name = Callable[..., str]
@@ -92,3 +96,46 @@ def test_a_dataflow_is_its_code_and_its_flows(name: Name) -> None:
     assert name(DATAFLOW.replace("c1", "c2")) == first
     assert name(DATAFLOW.replace("'own:see'", "'own:see', args: {n: 2}")) != first
     assert name(DATAFLOW.replace("'own:see'", "'own:camera'")) != first
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CAMERAS.replace("c1", "c2"),
+        CAMERAS.replace("}", ", fps: 3}"),
+        CAMERAS.replace("}", ", frames: 3}"),
+        CAMERAS.replace("}", ", repeat: true}"),
+        CAMERAS.replace("}", ", shift: 3s}"),
+        CAMERAS.replace("}", ", loss: drop-oldest, buffer: 3}"),
+        CAMERAS + "detect: {memory: 100MB}\n",
+        CAMERAS + "gallery: {keep: 3}\n",
+        CAMERAS + "devices: [c1, c2]\nserver: c8\n",
+        CAMERAS + "again: 2s\nsync: 3s\nreplan: false\n",
+    ],
+)
+def test_where_and_when_cameras_are_watched_is_not_measured(name: Name, text: str) -> None:
+    assert name(text) == name(CAMERAS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CAMERAS.replace("north", "south"),
+        CAMERAS.replace("vtest.avi", "/srv/a.avi"),
+        CAMERAS.replace("}", ", crop: [0, 0, 0.5, 1]}"),
+        CAMERAS.replace("}", ", size: [64, 64]}"),
+        CAMERAS.replace("}", ", tiles: 2}"),
+        CAMERAS.replace("}", ", still: true}"),
+        CAMERAS.replace("}", ", hue: 20}"),
+        CAMERAS.replace("}", ", quality: 70}"),
+        CAMERAS.replace("}", ", scenes: [{for: 3s, tiles: 2}]}"),
+        CAMERAS + "  south: {device: c1, source: vtest.avi}\n",
+        CAMERAS + "detect: {run: 'own:see'}\n",
+        CAMERAS + "detect: {args: {min_score: 0.5}}\n",
+        CAMERAS + "identify: {run: 'own:see'}\n",
+    ],
+)
+def test_what_a_frame_takes_is(name: Name, text: str) -> None:
+    assert name(text) != name(CAMERAS)
+    assert name(CAMERAS).startswith("a-")
+    assert name(CAMERAS, OWN + "\n") != name(CAMERAS)

@@ -13,7 +13,7 @@ from edgeray.planning import chosen_policy, distinct, mode_of_all
 from edgeray.policy_names import check_mode, default_policy, mode_of
 from edgeray.spec import App
 from policies.model import Job, JobId, Mode, Task, TaskId, Workload
-from policies.registry import ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES
+from policies.registry import CAMERA_POLICIES, ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES
 
 
 def named(name: str) -> Workload:
@@ -41,7 +41,8 @@ def test_every_built_in_policy_is_for_one_mode() -> None:
     assert {mode_of(name) for name in ONE_SHOT_POLICIES} == {"once"}
     assert {mode_of(name) for name in TRAINING_POLICIES} == {"loop"}
     assert default_policy("stream") in POLICIES and default_policy("once") in ONE_SHOT_POLICIES
-    assert default_policy("loop") in TRAINING_POLICIES
+    assert {mode_of(name) for name in CAMERA_POLICIES} == {"cameras"}
+    assert default_policy("loop") in TRAINING_POLICIES and default_policy("cameras") in CAMERA_POLICIES
 
 
 def test_a_policy_of_ones_own_says_which_jobs_it_is_for(own: None) -> None:
@@ -53,7 +54,11 @@ def test_a_policy_of_ones_own_says_which_jobs_it_is_for(own: None) -> None:
         check_mode("own_policies:Once", "loop")
     with pytest.raises(ValueError, match=r"is for split training .* not for one-shot jobs"):
         check_mode("edgesplit", "once")
-    modes: tuple[Mode, ...] = ("once", "stream", "loop")
+    with pytest.raises(ValueError, match=r"not for cameras \(kind: streams\); expected one of nmno, wmno"):
+        check_mode("joint", "cameras")
+    with pytest.raises(ValueError, match=r"'jstsh' is for cameras \(kind: streams\), not for streams"):
+        check_mode("jstsh", "stream")
+    modes: tuple[Mode, ...] = ("once", "stream", "loop", "cameras")
     for mode in modes:
         check_mode("own_policies:Either", mode)
     with pytest.raises(ValueError, match="mode 'twice'"):

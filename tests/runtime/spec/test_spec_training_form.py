@@ -137,7 +137,7 @@ LATER = [
     ("clients: c1", ["'c1' is no list", "leave it out for all devices"]),
     ("clients: [3]", ["holds 3, which is no name"]),
     ("clients: {type: [pi]}", ["unknown key 'type' in 'clients'", "did you mean 'types'?"]),
-    ("clients: {types: pi}", ["'types' of 'clients' is the text 'pi'", "a list"]),
+    ("clients: {types: pi}", ["'clients'", "has for 'types' the text 'pi'", "a list"]),
     ("optimiser: adam", ["unknown key 'optimiser'", "did you mean 'optimizer'?"]),
     ("declared: {A: [[1]], C: [1], total_bps: 1}", ["both 'declared' and 'model'"]),
 ]

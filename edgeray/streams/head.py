@@ -1,0 +1,131 @@
+"""What only the head's edge does: it knows who is who, keeps what all edges have stored, and sees the job's end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeray.streams.archive import Archive
+from edgeray.streams.messages import Ask, Ended, Finish, Finished, Kept, Known, Stored
+from edgeray.vision.gallery import Gallery
+from policies.model import CameraId, DeviceId
+
+log = logging.getLogger(__name__)
+
+GALLERY_FILE = "gallery.npz"
+
+
+class Head:
+    """Thread-safe. folder: where the gallery is kept, so that a head that is started again knows everybody.
+
+    edges: of the job, this one included. watched: the cameras that are watched now; the job is over when all of them
+    have ended.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        gallery: Mapping[str, Any],
+        folder: Path,
+        *,
+        tell: Callable[[DeviceId, Any], None],
+        edges: Sequence[DeviceId],
+        watched: Callable[[], Sequence[CameraId]],
+    ) -> None:
+        self.finished = threading.Event()
+        self._archive, self._tell, self._edges, self._watched = archive, tell, tuple(edges), watched
+        self._file = folder / GALLERY_FILE
+        self._lock = threading.Lock()
+        self._gallery = load_gallery(self._file, gallery)
+        self._persons: dict[tuple[CameraId, int], int] = {}
+        self._ended: set[CameraId] = set()
+        self._done: set[str] = set()
+
+    def take(self, device: DeviceId, message: Ask | Stored | Ended | Finished) -> None:
+        match message:
+            case Ask():
+                self._tell(device, self._who(message))
+            case Stored():
+                seq = self._archive.take(message.batch)
+                self._tell(device, Kept(epoch=message.batch.epoch, seq=seq))
+            case Ended():
+                with self._lock:
+                    self._ended.add(message.camera)
+            case Finished():
+                with self._lock:
+                    self._done.add(message.device)
+        self._look_for_the_end()
+
+    def tick(self) -> None:
+        """Once a second: what was not heard is said again."""
+        if self.over:
+            for device in self._edges:
+                if device not in self._done:
+                    self._tell(device, Finish())
+
+    def missing(self) -> list[DeviceId]:
+        """Edges that have not brought everything."""
+        with self._lock:
+            return [device for device in self._edges if device not in self._done]
+
+    def _who(self, ask: Ask) -> Known:
+        with self._lock:
+            present = {
+                person
+                for track in ask.beside
+                if (person := self._persons.get((ask.camera, track))) is not None
+            }
+            found = self._gallery.identify(
+                ask.features, camera=str(ask.camera), time_s=ask.at_s, present=present
+            )
+            self._persons[ask.camera, ask.track] = found.person
+            if found.new:
+                save_gallery(self._gallery, self._file)
+        return Known(
+            camera=ask.camera,
+            track=ask.track,
+            person=found.person,
+            similarity=found.similarity,
+            features=ask.features,
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether all cameras that are watched have ended."""
+        watched = self._watched()
+        with self._lock:
+            return bool(self._ended) and self._ended.issuperset(watched)
+
+    def _look_for_the_end(self) -> None:
+        if self.over and not self.missing():
+            self.finished.set()
+
+
+def load_gallery(file: Path, options: Mapping[str, Any]) -> Gallery:
+    """The gallery in a file; a new one where there is none. Features are arrays, all else is JSON: nothing is run."""
+    if not file.exists():
+        return Gallery(**options)
+    with np.load(file, allow_pickle=False) as arrays:
+        told = json.loads(str(arrays["told"]))
+        for person in told["people"]:
+            person["looks"] = arrays[f"looks-{person['number']}"]
+    return Gallery.of({**told, **{name: value for name, value in options.items() if name in told}})
+
+
+def save_gallery(gallery: Gallery, file: Path) -> None:
+    """Replace the file in one step: a kill leaves the old one or the new one."""
+    state = gallery.state()
+    looks = {f"looks-{person['number']}": person["looks"] for person in state["people"]}
+    told = {
+        **state,
+        "people": [{k: v for k, v in person.items() if k != "looks"} for person in state["people"]],
+    }
+    fresh = file.with_name(f"{file.stem}.new.npz")
+    np.savez(fresh, told=np.array(json.dumps(told)), **looks)
+    fresh.replace(file)

@@ -1,0 +1,218 @@
+"""A cluster that only talks: ten devices with jobs of every kind and cameras, as the scheduler would tell of them.
+
+usage: python live_cluster.py CONTROL_FILE: answers like edgeray.web.live.bridge. The file says what goes wrong:
+{"lost": [devices that fall silent], "away": [devices], "hang": [methods that never answer], "down": true}.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgeray.errors import BadInputError, ClusterError
+from edgeray.scheduler.views import DeviceView, JobView
+from edgeray.telemetry.records import DeviceSample, FlowSample, LinkSample, StageSample, TaskSample
+from edgeray.web.live import bridge
+from policies.model import Device, DeviceId, Link, Network, link_id
+
+TYPES = ("server", "jetson-nx", "jetson-nano", "pi4")
+EVIL = "<img src=x onerror=alert(1)>"
+SEEN_S = 1_700_000_000.0
+
+
+def network_of(devices: int) -> Network:
+    """A ring with chords: twice as many links as devices."""
+    names = [DeviceId(f"e{number}") for number in range(1, devices + 1)]
+    pairs = {tuple(sorted((names[n], names[(n + step) % devices]))) for n in range(devices) for step in (1, 3)}
+    pairs = {(a, b) for a, b in pairs if a != b}
+    return Network(
+        devices={
+            name: Device(
+                id=name, type=TYPES[min(n, 3)], memory_bytes=8e9 / 2 ** min(n, 2), cpus=1.0 / (1 + min(n, 3))
+            )
+            for n, name in enumerate(names)
+        },
+        links={link_id(a, b): Link(ends=(a, b), capacity_bps=20e6) for a, b in sorted(pairs)},
+    )
+
+
+class FakeCluster:
+    """Answers as the scheduler does. at: the second of its life; trouble: see the module's docstring."""
+
+    def __init__(
+        self,
+        *,
+        devices: int = 5,
+        flows: int = 6,
+        cameras: int = 4,
+        at: Callable[[], float] = time.time,
+        trouble: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self.network_told = network_of(devices)
+        self.names = list(self.network_told.devices)
+        self.stopped: list[str] = []
+        self._flows = flows
+        self._cameras = cameras
+        self._at = at
+        self._trouble = trouble
+        self._heard: dict[str, float] = {}
+
+    def __call__(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
+        trouble = self._trouble()
+        if trouble.get("down"):
+            raise ClusterError("the scheduler died while it was asked\n  remedy:   see `edgeray jobs`")
+        if method in trouble.get("hang", ()):
+            threading.Event().wait()
+        return getattr(self, method)(*args)
+
+    def network(self) -> Network:
+        return self.network_told
+
+    def devices(self) -> list[DeviceView]:
+        return [self._device(name, number) for number, name in enumerate(self.names)]
+
+    def jobs(self) -> list[JobView]:
+        return [*self._living(), self._ended()]
+
+    def stop(self, job: str, reason: str) -> None:
+        self.stopped.append(job)
+
+    def view(self, job: str, camera: str) -> dict[str, Any] | None:
+        number = int(camera.rpartition("-")[2])
+        left = 60 + 220 * (0.5 + 0.5 * math.sin(self._at() / 3 + number))
+        boxes = [[left, 90.0, left + 60, 250.0], [250.0, 60.0, 300.0, 180.0], [20.0, 120.0, 66.0, 250.0]]
+        return {
+            **{"jpeg": picture(boxes, number), "width": 384, "height": 288, "at_s": self._at()},
+            **{"boxes": boxes, "tracks": [1, 2, 3], "persons": [7, 12 + number, None]},
+        }
+
+    def query(self, job: str, person: int | None) -> dict[str, Any]:
+        if job == "poster-2":
+            raise BadInputError(f"job {job} watches no cameras")
+        missing = [{"device": name, "synced_s": SEEN_S + 30} for name in self._trouble().get("lost", ())]
+        rest = {"job": job, "complete": not missing, "missing": missing}
+        if person is None:
+            persons = [
+                *({"person": n, "visits": 1 + n % 3, "cameras": 1 + n % 4, "first_s": SEEN_S, "last_s": SEEN_S + 9 * n} for n in range(1, 15)),
+            ]  # fmt: skip
+            return {"persons": persons, **rest}
+        visits = [
+            {"person": person, "camera": f"gate-{n % self._cameras}", "device": self.names[n % len(self.names)], "from_s": SEEN_S + 40 * n, "to_s": SEEN_S + 40 * n + 25, "frames": 120 + n}
+            for n in range(5)
+        ]  # fmt: skip
+        return {"person": person, "visits": visits, **rest}
+
+    def _device(self, name: str, number: int) -> DeviceView:
+        device, trouble, at = self.network_told.devices[DeviceId(name)], self._trouble(), self._at()
+        away, lost = name in trouble.get("away", ()), name in trouble.get("lost", ())
+        if not lost:
+            self._heard[name] = at
+        return DeviceView(
+            device=name,
+            type=device.type,
+            cpus=device.cpus,
+            memory_bytes=device.memory_bytes,
+            address=None if away else f"10.0.0.{number + 1}",
+            joined=not away,
+            enforcement="tc" if number != 4 else "pacing",
+            sample=asdict(self._sample(name, number)),
+            sample_age_s=at - self._heard.get(name, at) + 0.2,
+            jobs=() if away else tuple(job.job for job in self._living() if name in (job.plan or {})["placement"].values()),
+        )  # fmt: skip
+
+    def _sample(self, name: str, number: int) -> DeviceSample:
+        at, wave = self._at(), 0.5 + 0.5 * math.sin(self._at() / 7 + number)
+        links = tuple(
+            LinkSample(link=str(link.id), peer=next(str(end) for end in link.ends if end != name), capacity_bps=link.capacity_bps, wire_bytes=int(link.capacity_bps / 8 * wave * (0.98 if number == 1 else 0.5)), control_bytes=900)
+            for link in self.network_told.links.values()
+            if name in link.ends
+        )  # fmt: skip
+        flows = tuple(
+            FlowSample(flow=f"reid-3/{a}->{b}", granted_bps=2e6, payload_bytes=100_000, items=5, wire_bytes=int(200_000 + 40_000 * wave), backlog_bytes=1500, dropped_packets=0)
+            for a, b, route in self._routes()
+            if route[0] == name
+        )  # fmt: skip
+        task = TaskSample(task=f"edge-{name}", items=8, items_total=80, dropped_total=0, busy_s=0.4 + 0.3 * wave, queue=1, dropped=0, latency_p50_s=0.1, latency_p95_s=0.2)  # fmt: skip
+        stage = StageSample(job="reid-3", device=name, at_s=at, window_s=1.0, pid=7, cpu_s=0.4, memory_bytes=10**8, tasks=(task,), flows=flows)  # fmt: skip
+        return DeviceSample(device=name, at_s=at, window_s=1.0, cpu_fraction=0.35 + 0.6 * wave, memory_bytes=int(4e8 + 2e8 * wave), enforcement="tc", links=links, stages=(stage,))  # fmt: skip
+
+    def _routes(self) -> list[tuple[str, str, list[str]]]:
+        names, count = self.names, len(self.names)
+        return [
+            (f"edge-{names[n % count]}", f"part-{n}", [names[n % count], names[(n + 1) % count], names[(n + 2) % count]][: 2 + n % 2])
+            for n in range(self._flows)
+        ]  # fmt: skip
+
+    def _living(self) -> list[Any]:
+        if "reid-3" in self.stopped:
+            return [self._job("attributes-1", mode="stream")]
+        flows = [{"from": a, "to": b, "route": route, "rate_bps": 2e6} for a, b, route in self._routes()]
+        placement = {f"edge-{name}": name for name in self.names}
+        return [
+            self._job("attributes-1", mode="stream", detail=EVIL),
+            self._job("split-2", mode="loop", rounds_done=3, rounds_total=20, round_s=4.1, plan={"placement": {"server": "e1", "client-1": "e2"}, "throughput_per_s": 0.25, "bottleneck": "device e2", "rounds": {"round_s": 3.9}}),
+            _WithStreams(self._job("reid-3", mode="cameras", plan={"placement": placement, "flows": flows, "throughput_per_s": 8.0, "bottleneck": "device e2"}), self._streams()),
+        ]  # fmt: skip
+
+    def _job(self, job: str, **changes: Any) -> JobView:
+        plan = {"placement": {"camera": "e1", "detect": "e2"}, "throughput_per_s": 12.0, "bottleneck": "link e1-e2", "flows": []}
+        values: dict[str, Any] = {
+            "job": job, "app": job.rpartition("-")[0], "policy": "joint", "phase": "running", "detail": "", "reasons": (), "plan": plan,
+            "submitted_s": SEEN_S, "started_s": SEEN_S + 1, "ended_s": None, "waited_s": 1.0, "items": 1234, "dropped": 3,
+            "rate_per_s": 11.2 + math.sin(self._at() / 5), "latency_p50_s": 0.12, "latency_p95_s": 0.31,
+        }  # fmt: skip
+        return JobView(**{**values, **changes})
+
+    def _ended(self) -> JobView:
+        return self._job("poster-0", mode="once", phase="failed", detail="device e9 was lost", ended_s=SEEN_S + 60, tasks_done=3, tasks_total=9)  # fmt: skip
+
+    def _streams(self) -> tuple[dict[str, Any], ...]:
+        count = len(self.names)
+        return tuple(
+            {
+                **{"camera": f"gate-{n}", "device": self.names[n % count], "detect_on": self.names[(n + n % 2) % count], "identify_on": self.names[0]},
+                **{"frames": 900 + n, "dropped": n, "fps": 7.5 + math.sin(self._at() / 4 + n), "planned_fps": 8.0, "people": 3},
+                **{"latency_p50_s": 0.12 + 0.02 * n, "latency_p95_s": 0.3 + 0.02 * n, "moving": n == 1},
+            }
+            for n in range(self._cameras)
+        )  # fmt: skip
+
+
+class _WithStreams(dict[str, Any]):
+    """A job's view with its cameras' streams."""
+
+    def __init__(self, view: JobView, streams: tuple[dict[str, Any], ...]) -> None:
+        super().__init__(asdict(view), streams=streams)
+        self.job, self.plan = view.job, view.plan
+
+
+def picture(boxes: list[list[float]], number: int) -> bytes:
+    """A JPEG of a court with figures in it."""
+    image = np.full((288, 384, 3), (120 + 10 * number, 130, 118), np.uint8)
+    cv2.line(image, (0, 110), (384, 96), (150, 150, 150), 2)
+    for left, top, right, bottom in boxes:
+        middle, head = int((left + right) / 2), int(top + (bottom - top) * 0.12)
+        cv2.ellipse(image, (middle, int((top + bottom) / 2) + 10), (int((right - left) / 3), int((bottom - top) / 2.6)), 0, 0, 360, (60, 50, 90), -1)  # fmt: skip
+        cv2.circle(image, (middle, head), int((bottom - top) * 0.1), (130, 160, 200), -1)
+    return bytes(cv2.imencode(".jpg", image)[1])
+
+
+def main(control: Path) -> None:
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    bridge.serve(FakeCluster(trouble=lambda: json.loads(control.read_text())), sys.stdin, answers)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
