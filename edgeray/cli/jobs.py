@@ -56,7 +56,8 @@ def profile(
 ) -> None:
     """Measure each task of an application on each type of device; instant when it was measured before.
 
-    Of split training each place where the model can be cut is measured: the layers before it and the rest.
+    Of split training each place where the model can be cut is measured: the layers before it and the rest. Of cameras
+    each step of each camera's stream, a frame; identify is a person.
     """
     files = read_job_files([app])
     be_on_head()
@@ -71,7 +72,9 @@ def profile(
         rows = {kind: {t: asdict(m) for t, m in found.items()} for kind, found in by_type.items()}
         print_json({"app": loaded.job.id, "types": rows})
     else:
-        stdout.print(profile_table(loaded.job.id, [t.id for t in loaded.job.tasks], by_type))
+        measured = list(next(iter(by_type.values())))
+        tasks = measured if files.mode == "cameras" else [task.id for task in loaded.job.tasks]
+        stdout.print(profile_table(loaded.job.id, tasks, by_type))
 
 
 def _print_cuts(app: str, by_type: dict[str, Any], as_json: bool) -> None:

@@ -38,7 +38,7 @@ class Gallery:
     is never given twice.
     """
 
-    def __init__(self, threshold: float = 0.7, keep: int = 20, people: int = 2000) -> None:
+    def __init__(self, threshold: float = 0.67, keep: int = 20, people: int = 2000) -> None:
         if keep < 1 or people < 1:
             raise ValueError(f"keep {keep}, people {people}; expected: at least 1 of each")
         self._threshold = threshold

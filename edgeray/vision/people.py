@@ -39,11 +39,12 @@ def ssd_anchors() -> Tensor:
 class Detect:
     """Finds people with SSDLite-MobileNetV2, at 300 x 300 pixels.
 
-    min_score: probability from which a box counts. overlap: intersection over union from which two boxes are one
+    min_score: probability from which a box counts; low, since a tracker asks more of whom it has not seen before.
+    overlap: intersection over union from which two boxes are one
     person.
     """
 
-    def __init__(self, min_score: float = 0.3, overlap: float = 0.45) -> None:
+    def __init__(self, min_score: float = 0.1, overlap: float = 0.45) -> None:
         self._session = load("ssdlite-pedestrian.onnx")
         self._anchors = ssd_anchors()
         self._min_score = min_score

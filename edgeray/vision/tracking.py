@@ -10,10 +10,14 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from edgeray.vision.inference import Tensor, iou
-from edgeray.vision.motion import Motion
+from edgeray.vision.motion import Motion, Noise
 from edgeray.vision.pictures import Boxes
 
 FORBIDDEN = 1e6  # finite, since the assignment must always have a solution
+
+_JITTER, _ACCELERATION, _SPEED = 0.05, 0.2, 0.6  # of a person's height; see Noise
+_UNSEEN_COST_PER_S = 0.1  # of two people, the one seen last is the likelier
+_MOST_HEIGHT_RATIO = 1.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,33 +41,38 @@ class _Person:
 class Tracker:
     """Gives people ids that last: Kalman prediction, then the cheapest assignment of boxes to people.
 
-    Source: Bewley et al. 2016, "Simple Online and Realtime Tracking" (SORT).
+    Source: Bewley et al. 2016, "Simple Online and Realtime Tracking"; Zhang et al. 2022, "ByteTrack", section 3:
+    boxes of low score go on with a track but begin none.
     Departures: distance, as a part of how far somebody can have come, weighs as much as overlap, since boxes of far
-    people at a few frames a second do not overlap; who was confirmed is kept for a while out of sight.
-    confirm: sightings in a row until a person gets an id. forget_s: unseen for so long, a track ends. max_cost: from 0,
-    the predicted box itself, to 1.
+    people at a few frames a second do not overlap; noise goes with a person's height; who was confirmed is kept a while
+    out of sight, and chosen before those who are not confirmed yet.
+    confirm: sightings in a row until a person gets an id. forget_s: unseen for so long, a track ends. max_cost: of a box
+    for a person; 0 is the predicted box itself, 1 one out of reach. start_score: from which a box may be somebody new.
     """
 
-    def __init__(self, confirm: int = 3, forget_s: float = 2.0, max_cost: float = 0.8) -> None:
+    def __init__(
+        self, confirm: int = 3, forget_s: float = 2.0, max_cost: float = 0.9, start_score: float = 0.3
+    ) -> None:
         self._confirm = confirm
         self._forget_s = forget_s
         self._max_cost = max_cost
+        self._start_score = start_score
         self._people: list[_Person] = []
         self._ids = 0
 
     def update(self, boxes: Boxes, scores: Tensor, time_s: float) -> tuple[Track, ...]:
-        """Take a picture's boxes (n, 4) and scores (n,) in; returns a track for each box, in their order.
+        """Take a picture's boxes (n, 4) and scores (n,) in; time_s is the picture's, later than the one before.
 
-        time_s: the picture's, later than the one before.
+        Returns a track for each box, in their order, but for those below start_score that go on with none.
         """
         for person in self._people:
             person.motion.predict(time_s)
-        owners: list[_Person | None] = [None] * len(boxes)
-        for row, column in self._match(boxes, time_s):
-            owners[column] = self._people[row]
+        owners = self._owners(boxes, scores, time_s)
         tracks = []
         for index, (box, score) in enumerate(zip(boxes, scores, strict=True)):
-            person = owners[index] = self._see(owners[index], box, time_s)
+            if index not in owners and score < self._start_score:
+                continue
+            owners[index] = person = self._see(owners.get(index), box, time_s)
             first = person.id == 0 and person.seen >= self._confirm
             if first:
                 self._ids += 1
@@ -72,22 +81,44 @@ class Tracker:
             tracks.append(
                 Track(id=person.id, box=(left, top, right, bottom), score=float(score), first=first)
             )
-        self._people = [p for p in self._people if p in owners or self._lasts(p, time_s)]
+        found = set(map(id, owners.values()))
+        self._people = [p for p in self._people if id(p) in found or self._lasts(p, time_s)]
         return tuple(tracks)
 
-    def _match(self, boxes: Boxes, time_s: float) -> list[tuple[int, int]]:
-        if not self._people or not len(boxes):
-            return []
-        predicted = np.stack([person.motion.box for person in self._people])
-        unseen_s = np.array([time_s - person.seen_s for person in self._people], np.float32)
-        part = distances(predicted, boxes) / reach(boxes, unseen_s)
-        cost = 0.5 * (1 - iou(predicted, boxes)) + 0.5 * part
-        cost[part > 1] = FORBIDDEN
-        return cheapest_pairs(cost, self._max_cost)
+    def _owners(self, boxes: Boxes, scores: Tensor, time_s: float) -> dict[int, _Person]:
+        """Whom each box belongs to, by its index: confirmed people choose first, sure boxes before others."""
+        known = [person for person in self._people if person.id]
+        tentative = [person for person in self._people if not person.id]
+        sure = [index for index, score in enumerate(scores) if score >= self._start_score]
+        weak = [index for index, score in enumerate(scores) if score < self._start_score]
+        owners = self._match(known, boxes, sure, time_s)
+        left = [person for person in known if person not in owners.values()]
+        owners |= self._match(left, boxes, weak, time_s)
+        owners |= self._match(tentative, boxes, [index for index in sure if index not in owners], time_s)
+        return owners
+
+    def _match(
+        self, people: list[_Person], boxes: Boxes, chosen: list[int], time_s: float
+    ) -> dict[int, _Person]:
+        if not people or not chosen:
+            return {}
+        found = boxes[chosen]
+        predicted = np.stack([person.motion.box for person in people])
+        unseen_s = np.array([time_s - person.seen_s for person in people], np.float32)
+        part = distances(predicted, found) / reach(found, unseen_s)
+        cost = 0.5 * (1 - iou(predicted, found)) + 0.5 * part + _UNSEEN_COST_PER_S * unseen_s[:, None]
+        cost[(part > 1) | (height_ratios(predicted, found) > _MOST_HEIGHT_RATIO)] = FORBIDDEN
+        return {chosen[column]: people[row] for row, column in cheapest_pairs(cost, self._max_cost)}
 
     def _see(self, person: _Person | None, box: Tensor, time_s: float) -> _Person:
         if person is None:
-            person = _Person(id=0, motion=Motion(box, time_s), seen=0, seen_s=time_s)
+            height = float(box[3] - box[1])
+            noise = Noise(
+                jitter_px=_JITTER * height,
+                acceleration_px_s2=_ACCELERATION * height,
+                speed_px_s=_SPEED * height,
+            )
+            person = _Person(id=0, motion=Motion(box, time_s, noise), seen=0, seen_s=time_s)
             self._people.append(person)
         else:
             person.motion.correct(box)
@@ -104,6 +135,7 @@ class Tracker:
             "confirm": self._confirm,
             "forget_s": self._forget_s,
             "max_cost": self._max_cost,
+            "start_score": self._start_score,
             "ids": self._ids,
             "people": [
                 {"id": p.id, "motion": p.motion.state(), "seen": p.seen, "seen_s": p.seen_s}
@@ -114,7 +146,7 @@ class Tracker:
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Tracker:
         """A tracker that goes on where the one of the state was."""
-        tracker = cls(state["confirm"], state["forget_s"], state["max_cost"])
+        tracker = cls(state["confirm"], state["forget_s"], state["max_cost"], state["start_score"])
         tracker._ids = state["ids"]
         tracker._people = [
             _Person(id=p["id"], motion=Motion.of(p["motion"]), seen=p["seen"], seen_s=p["seen_s"])
@@ -136,6 +168,13 @@ def reach(boxes: Boxes, unseen_s: Tensor) -> Tensor:
     """
     heights = boxes[None, :, 3] - boxes[None, :, 1]
     return np.asarray(heights * (0.5 + np.clip(unseen_s, 0, 1)[:, None]), np.float32)
+
+
+def height_ratios(first: Tensor, second: Tensor) -> Tensor:
+    """The larger height over the smaller of each pair of boxes: (n, 4) and (m, 4) give (n, m)."""
+    heights = [np.maximum(boxes[:, 3] - boxes[:, 1], 1) for boxes in (first, second)]
+    ratio = heights[0][:, None] / heights[1][None]
+    return np.asarray(np.maximum(ratio, 1 / ratio), np.float32)
 
 
 def cheapest_pairs(cost: Tensor, max_cost: float) -> list[tuple[int, int]]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from policies.flows.graph import Floats
 from policies.model import (
-    CameraId,
     Decision,
     DeviceId,
     Flow,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,14 +26,20 @@ QUERY_TIMEOUT_S = 15.0
 
 
 def make_app(
-    ask: Ask, *, token: str, cluster: str = "", head: str = "", host: str = "127.0.0.1"
+    ask: Ask,
+    *,
+    token: str,
+    cluster: str = "",
+    head: str = "",
+    host: str = "127.0.0.1",
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[FastAPI, Telemetry]:
     """The page of one cluster. It asks while the app runs. host: the name under which it is served.
 
     token: whoever has it may stop jobs. head: the device on which the scheduler is.
     """
-    telemetry = Telemetry(ask)
-    pictures = Pictures(ask)
+    telemetry = Telemetry(ask, clock=clock)
+    pictures = Pictures(ask, clock=clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,7 +1,7 @@
 """A cluster that only talks: ten devices with jobs of every kind and cameras, as the scheduler would tell of them.
 
 usage: python live_cluster.py CONTROL_FILE: answers like edgeray.web.live.bridge. The file says what goes wrong:
-{"lost": [devices that fall silent], "away": [devices], "hang": [methods that never answer], "down": true}.
+{"lost": [devices that fall silent], "away": [devices], "hang": [methods that never answer], "down": true, "die": true}.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class FakeCluster:
 
     def __call__(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
         trouble = self._trouble()
+        if trouble.get("die"):
+            os._exit(3)
         if trouble.get("down"):
             raise ClusterError("the scheduler died while it was asked\n  remedy:   see `edgeray jobs`")
         if method in trouble.get("hang", ()):

@@ -1,4 +1,6 @@
-"""`edgeray ui` as it is, but of a cluster that only talks. usage: python live_command.py CONTROL_FILE [OPTION...]"""
+"""`edgeray ui` as it is, but of a cluster that only talks. usage: python live_command.py CONTROL_FILE [OPTION...]
+
+LIVE_GONE_S: after how many seconds without an answer the command ends."""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ def _talker(control: str) -> tuple[list[str], dict[str, str]]:
 
 def run(control: str, options: Sequence[str]) -> None:
     setattr(ui, "head_process", lambda _: _talker(control))  # noqa: B010 (mypy: the name is imported there)
+    ui.GONE_S = float(os.environ.get("LIVE_GONE_S", ui.GONE_S))
     sys.argv = ["edgeray", "ui", *options]
     main.main()
 
