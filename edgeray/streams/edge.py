@@ -81,6 +81,7 @@ class Edge:
         self._loading = threading.Lock()
         self._counts: dict[CameraId, Counts] = {}
         self._watches: dict[CameraId, Watch] = {}
+        self._left: dict[CameraId, Left] = {}  # what was answered last, should it be asked again
         self._feeds: dict[CameraId, Feed] = {}
         self._lock = threading.RLock()
         self._peers: dict[DeviceId, Self | Remote] = {}
@@ -117,7 +118,6 @@ class Edge:
             context.attach(self)
             self._keep_time(context.stop)
         finally:
-            self._wake(context.stop)
             self._flush()
 
     # What the scheduler wants
@@ -200,11 +200,12 @@ class Edge:
         with self._records_lock:
             self._records.extend(records)
 
-    def gone(self, watch: Watch) -> None:
-        """A camera is no longer watched here."""
+    def left(self, watch: Watch, left: Left) -> None:
+        """A camera is no longer watched here; this is where its watch was."""
         with self._lock:
             if self._watches.get(watch.camera) is watch:
                 del self._watches[watch.camera]
+                self._left[watch.camera] = left
 
     def _detect(self) -> Detect:
         return self._model("detect", self._recipe.detect)  # type: ignore[no-any-return]
@@ -322,11 +323,17 @@ class Edge:
         if not now and now_s - self._synced_s < due_s:
             return
         self._synced_s = now_s
+        finishing = self._finishing.is_set() and not self._asking()
+        self._flush()
         batch = self._sync.next_batch()
         if batch is not None:
             self.tell(self._recipe.server, Stored(batch=batch))
-        elif self._finishing.is_set():
+        elif finishing:
             self.tell(self._recipe.server, Finished(device=str(self._device)))
+
+    def _asking(self) -> bool:
+        with self._lock:
+            return any(watch.asking for watch in self._watches.values())
 
     def _kept(self, kept: Kept) -> None:
         self._sync.acknowledged(kept.epoch, kept.seq)
@@ -365,7 +372,6 @@ class Edge:
                 self._kept(message)
             case Finish():
                 self._finishing.set()
-                self._flush()
                 self._bring(now=True)
             case Ask() | Stored() | Ended() | Finished():
                 if self._head is None:
@@ -377,7 +383,8 @@ class Edge:
     def _take_begin(self, device: DeviceId, begin: Begin) -> None:
         with self._lock:
             known = self._watches.get(begin.camera)
-            if known is not None and known.turn >= begin.turn:
+            left = self._left.get(begin.camera)
+            if known is not None and known.turn >= begin.turn or left is not None and left.turn >= begin.turn:
                 return
             if known is not None:
                 known.end()
@@ -393,11 +400,12 @@ class Edge:
 
     def _take_frame(self, device: DeviceId, message: Frame | Leave) -> None:
         with self._lock:
-            watch = self._watches.get(message.camera)
+            watch, left = self._watches.get(message.camera), self._left.get(message.camera)
         if watch is not None:
             watch.take(message)
         elif isinstance(message, Leave):
-            self.tell(device, Left(camera=message.camera, turn=message.turn, state=None))
+            known = left is not None and left.turn == message.turn
+            self.tell(device, left if known else Left(camera=message.camera, turn=message.turn, state=None))
 
     def _take_known(self, device: DeviceId, known: Known) -> None:
         """The gallery's answer on its way to the detector, and then there."""

@@ -46,8 +46,8 @@ class CameraSpec:
 class Feed:
     """Sends a camera's frames in order, each until it is done, and moves them to another detector when told to.
 
-    A move loses no frame: the old detector finishes what it has, says where it is (`Left`), and the next one goes on from
-    there with its tracks. When the old one is gone, the next goes on from what it said last, with all frames since.
+    A move loses no frame: the old detector says how far it is (`Left`), and the next one goes on from there with its
+    tracks. When the old one is gone, the next goes on with the frames that were not done, from what it said last.
     What it said last is kept in folder, so that a camera whose own process was killed goes on with the tracks that it
     had, and a reliable file with the next frame.
     tell: a message for an edge; never blocks. standing: whether an edge is connected. Thread-safe.
@@ -81,7 +81,8 @@ class Feed:
         self._skipped = self._number if spec.reliable else 0
         self._turn = time.time_ns() // 1_000_000  # above all that an earlier process of this camera has had
         self._sent: OrderedDict[int, Frame] = OrderedDict()  # and not done
-        self._left = False
+        self._done = self._number - 1
+        self._leaving = self._left = False
 
     # What its edge tells it
 
@@ -110,7 +111,11 @@ class Feed:
     def opened(self, device: DeviceId) -> None:
         """A connection stands anew: what it may have lost is said again."""
         with self._changed:
-            if device == self._target:
+            if device != self._target:
+                return
+            if self._leaving:  # no frame any more: it may have left, and would do it again
+                self._tell(device, Leave(camera=self.camera, turn=self._turn))
+            else:
                 self._begin(device)
 
     def tick(self) -> None:
@@ -166,7 +171,7 @@ class Feed:
             packed = self._packed(frame)  # outside of the lock: it computes
             with self._changed:
                 self._sent[frame.number] = packed
-                if self._target is not None and self._target == self._wanted:
+                if self._target is not None:  # also where it is to move: that may be taken back
                     self._tell(self._target, replace(packed, turn=self._turn))
 
     def _keep(self, shot: Shot, *, waits: bool) -> bool:
@@ -208,6 +213,7 @@ class Feed:
         return replace(frame, picture=to_jpeg(frame.picture, self._spec.quality))
 
     def _forget(self, number: int) -> None:
+        self._done = max(self._done, number)
         for done in [sent for sent in self._sent if sent <= number]:
             del self._sent[done]
 
@@ -215,9 +221,10 @@ class Feed:
         began = time.monotonic()
         first = self._target is None
         if self._target is not None:
-            self._left = False
+            self._leaving, self._left = True, False
             self._tell(self._target, Leave(camera=self.camera, turn=self._turn))
             self._await_left(self._target)
+            self._leaving = False
         if self._stop.is_set():
             return
         self._target, self._turn = device, self._turn + 1
@@ -241,7 +248,8 @@ class Feed:
 
     def _begin(self, device: DeviceId) -> None:
         """Tell a detector to go on from what is known, and all frames that are not done."""
-        self._tell(device, Begin(camera=self.camera, turn=self._turn, state=self._state))
+        first = self._done + 1
+        self._tell(device, Begin(camera=self.camera, turn=self._turn, first=first, state=self._state))
         for number, frame in self._sent.items():
             self._sent[number] = packed = self._packed(frame)
             self._tell(device, replace(packed, turn=self._turn))

@@ -41,6 +41,7 @@ class Identifier:
         self._model, self._worker, self._tell, self._server = model, worker, tell, server
         self._lock = threading.Lock()
         self._waiting: dict[tuple[CameraId, int], Identify] = {}
+        self._computing: set[tuple[CameraId, int]] = set()
         self._askers: dict[tuple[CameraId, int], DeviceId] = {}
         self._asked: dict[tuple[CameraId, int], Ask] = {}
 
@@ -51,6 +52,8 @@ class Identifier:
             known = self._asked.get(key)
             if known is not None:
                 self._tell(self._server, known)
+                return
+            if key in self._computing:
                 return
             first = not self._waiting
             self._waiting[key] = request
@@ -82,6 +85,7 @@ class Identifier:
         with self._lock:
             keys = list(self._waiting)[:BATCH]
             requests = [self._waiting.pop(key) for key in keys]
+            self._computing = set(keys)
             more = bool(self._waiting)
         if more:
             self._worker.hurry(self._batch)
@@ -90,6 +94,7 @@ class Identifier:
         each_s = (time.perf_counter() - began) / max(1, len(requests))
         self.batches += 1
         with self._lock:
+            self._computing.clear()
             for request, row in zip(requests, features, strict=True):
                 counters = self.counters.setdefault(request.camera, TaskCounters())
                 counters.items += 1

@@ -14,15 +14,21 @@ from policies.model import CameraId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
-    """Camera to detector: this camera's frames come to you from now on.
+class Hello:
+    """The first word on each connection, by which either end knows that it stands."""
 
-    state: where another detector left off, or as it was told last; None at the very beginning. turn: grows with each
-    detector that a camera has had, so that what is late can be told.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Camera to detector: this camera's frames come to you from now on, beginning with number first.
+
+    state: where another detector left off, or as it was told last, which may be some frames before first; None at the
+    very beginning. turn: grows with each detector that a camera has had, so that what is late can be told.
     """
 
     camera: CameraId
     turn: int
+    first: int
     state: Mapping[str, Any] | None
 
 
@@ -51,7 +57,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave:
-    """Camera to detector: no more frames come; say where you are once the last is done."""
+    """Camera to detector: no more frames come; say how far you are. Those that are not done go to another one."""
 
     camera: CameraId
     turn: int

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from edgeray.errors import FlowError
+from edgeray.streams.messages import Hello
 from policies.model import DeviceId
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Peer(Protocol):
     """One edge, as another one sees it."""
 
     def tell(self, message: Any) -> None:
-        """Send it in its turn; lost when the connection breaks first. Never blocks."""
+        """Send it in its turn; lost when no connection stands, or it breaks first. Never blocks."""
         ...
 
 
@@ -68,7 +69,7 @@ class Remote:
     """Another edge. Opens its line when it first has something to say, or is told to (`open`), and keeps it open.
 
     connect: opens the line anew. opened: called each time that it stands again, so that what was not answered is said
-    again; what still waited to be sent when it broke is dropped before that.
+    again. Until then nothing is kept to be sent: a peer may be away for hours.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Remote:
         self._spawn, self._stop = spawn, stop
         self._waiting: deque[Any] = deque()
         self._changed = threading.Condition()
-        self._connection: Connection | None = None
+        self._connection: Connection | None = None  # that stands
         self._begun = False
 
     @property
@@ -104,8 +105,9 @@ class Remote:
     def tell(self, message: Any) -> None:
         self.open()
         with self._changed:
-            self._waiting.append(message)
-            self._changed.notify_all()
+            if self.standing:
+                self._waiting.append(message)
+                self._changed.notify_all()
 
     def wake(self) -> None:
         with self._changed:
@@ -118,16 +120,14 @@ class Remote:
                 connection = self._connect()
             except FlowError:
                 return  # the stage has been stopped
-            with self._changed:
-                self._connection = connection
-                self._waiting.clear()
-            self._opened(self.device)
             writer = threading.Thread(target=self._write, args=(connection,), daemon=True)
             writer.start()
-            self._read(connection)
-            connection.close()
-            self.wake()
-            writer.join()
+            try:
+                self._read(connection)
+            finally:
+                connection.close()
+                self.wake()
+                writer.join()
 
     def _read(self, connection: Connection) -> None:
         while not self._stop.is_set():
@@ -136,9 +136,18 @@ class Remote:
             except FlowError as error:
                 log.info("the connection with %s broke: %s", self.device, error)
                 return
-            self._handle(self.device, message)
+            if not isinstance(message, Hello):
+                self._handle(self.device, message)
 
     def _write(self, connection: Connection) -> None:
+        try:
+            connection.send(Hello())  # returns once the peer has opened its end
+        except FlowError:
+            return
+        with self._changed:
+            self._connection = connection
+            self._waiting.clear()
+        self._opened(self.device)
         while True:
             with self._changed:
                 while not (self._waiting or self._stop.is_set() or connection.closed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from edgeray.streams.live import Live, is_device, is_file_behind, is_url, withou
 from edgeray.streams.views import Look, View
 from edgeray.vision.pictures import Picture
 
-_PLAYED = ("source", "items_per_s", "frames", "repeat", "scenes")  # of a camera as a whole, not of a look
+_LOOK = tuple(field.name for field in fields(Look))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,71 +27,69 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSpec:
-    """A camera. source: an asset's name, a video, a folder of images, a URL, or a device ("/dev/video0", "0").
+class SourceSpec(Look):
+    """A camera: what it reads, how it plays it, and how it looks at it outside of its scenes.
 
-    items_per_s: pictures a second of video time; None: the source's own. frames: it ends after so many. repeat: a file
-    starts again; else each of its pictures comes once. look: how a picture is made of the source's. scenes: played in turn, and again.
+    source: an asset's name, a video, a folder of images, a URL, or a device ("/dev/video0", "0"). items_per_s: pictures
+    a second of video time; None: the source's own. frames: it ends after so many. repeat: a file starts again; else it
+    ends after as many pictures as it has. scenes: played in turn, and again.
     """
 
     source: str
     items_per_s: float | None = None
     frames: int | None = None
     repeat: bool = False
-    look: Look = Look()
     scenes: tuple[Scene, ...] = ()
 
     def __post_init__(self) -> None:
+        Look.__post_init__(self)
         if self.items_per_s is not None and not 0 < self.items_per_s < math.inf:
-            raise _bad(self.source, f"items_per_s {self.items_per_s}", "more than 0")
+            raise ValueError(f"items_per_s {self.items_per_s}; expected: more than 0")
         if self.frames is not None and self.frames < 1:
-            raise _bad(self.source, f"frames {self.frames}", "at least 1")
+            raise ValueError(f"frames {self.frames}; expected: at least 1")
         for scene in self.scenes:
             if not 0 < scene.seconds < math.inf:
-                raise _bad(self.source, f"a scene of {scene.seconds} seconds", "more than 0")
+                raise ValueError(f"a scene of {scene.seconds} seconds; expected: more than 0")
             self.look_of(scene)
+
+    @property
+    def look(self) -> Look:
+        return Look(**{name: getattr(self, name) for name in _LOOK})
 
     def look_of(self, scene: Scene) -> Look:
         return replace(self.look, **scene.changes)
 
     @classmethod
     def of(cls, mapping: Mapping[str, Any]) -> SourceSpec:
-        """From plain numbers, strings, lists and dicts: the look's fields lie beside the camera's own.
+        """From plain numbers, strings, lists and dicts, as `as_args` gives them.
 
         Raises BadInputError for what is missing, not known, or out of its range.
         """
-        source = mapping.get("source")
-        if not isinstance(source, str) or not source:
-            raise _bad(str(source), "no source", "`source: ...`, a name, path or URL")
-        own = {key: mapping[key] for key in _PLAYED if key in mapping}
-        look = {key: value for key, value in mapping.items() if key not in own}
         try:
             scenes = tuple(
                 Scene(
                     seconds=scene["seconds"],
-                    changes=_look_args({k: v for k, v in scene.items() if k != "seconds"}),
+                    changes=_frozen({name: value for name, value in scene.items() if name != "seconds"}),
                 )
-                for scene in own.get("scenes", ())
+                for scene in mapping.get("scenes", ())
             )
-            return cls(**{**own, "scenes": scenes}, look=Look(**_look_args(look)))
+            return cls(**{**_frozen(mapping), "scenes": scenes})
         except (TypeError, ValueError, KeyError) as error:
-            raise _bad(source, f"{type(error).__name__}: {error}", f"of {', '.join(_names())}") from None
+            raise BadInputError(
+                f"camera source {without_password(str(mapping.get('source')))}: {type(error).__name__}: {error}\n"
+                f"  expected: {', '.join(field.name for field in fields(cls))}\n"
+                "  remedy:   correct this camera's entry in the job file"
+            ) from None
 
     def as_args(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and dicts, of which `of` makes the same again."""
-        own = {
-            "source": self.source,
-            "items_per_s": self.items_per_s,
-            "frames": self.frames,
-            "repeat": self.repeat,
-        }
         scenes = [{"seconds": scene.seconds, **_plain(scene.changes)} for scene in self.scenes]
-        return {**own, **_plain(asdict(self.look)), "scenes": scenes}
+        return {**_plain({field.name: getattr(self, field.name) for field in fields(self)}), "scenes": scenes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """number: from 0. time_s: of the source's time, which goes on when a file starts again. picture: not to be written to."""
+    """number: from 0. time_s: of the source, goes on when a file starts again. picture: not to be written to."""
 
     number: int
     time_s: float
@@ -121,7 +119,7 @@ def open_source(spec: SourceSpec, *, start: int = 0) -> Source:
 
 
 class _FilmSource:
-    """Plays a file as fast as it is asked to. Each shot is found by its time, so that scenes do not disturb each other."""
+    """Plays a file as fast as asked. Each shot is found by its time, so that scenes do not disturb each other."""
 
     live = False
 
@@ -171,13 +169,11 @@ class _LiveSource:
     live = True
 
     def __init__(self, spec: SourceSpec) -> None:
-        changes = sorted({name for scene in spec.scenes for name in scene.changes})
-        look = spec.look
-        if changes or look.still or look.tiles > 1 or look.shift_s:
-            raise _bad(
-                without_password(spec.source),
-                "scenes, tiles, still or shift of a live source",
-                "crop, size and colours only: what is live cannot be read again",
+        if spec.scenes or spec.still or spec.tiles > 1 or spec.shift_s:
+            raise BadInputError(
+                f"camera source {without_password(spec.source)}: scenes, tiles, still or a shift of a live source\n"
+                "  expected: crop, size and colours only: what is live cannot be read again\n"
+                "  remedy:   leave them out, or record the stream and name the file"
             )
         self._spec = spec
         self._stream = Live(spec.source)
@@ -186,7 +182,7 @@ class _LiveSource:
     def __iter__(self) -> Iterator[Shot]:
         least_s = 1 / self._spec.items_per_s if self._spec.items_per_s else 0.0
         for number, (time_s, pixels) in enumerate(self._stream.pictures(least_s)):
-            yield Shot(number=number, time_s=time_s, picture=self._spec.look.of(pixels))
+            yield Shot(number=number, time_s=time_s, picture=self._spec.seen(pixels))
             if number + 1 == self._spec.frames:
                 return
 
@@ -210,22 +206,10 @@ def _film_opener(source: str) -> Callable[[], Film]:
     )
 
 
-def _names() -> list[str]:
-    return [*_PLAYED, *(field.name for field in fields(Look))]
-
-
-def _look_args(given: Mapping[str, Any]) -> dict[str, Any]:
+def _frozen(given: Mapping[str, Any]) -> dict[str, Any]:
     """Lists become the tuples that a frozen value needs."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
-
-
-def _bad(source: str, found: str, expected: str) -> BadInputError:
-    return BadInputError(
-        f"camera source {without_password(source)}: {found}\n"
-        f"  expected: {expected}\n"
-        "  remedy:   correct this camera's entry in the job file"
-    )
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

@@ -48,7 +48,7 @@ class Surroundings(Protocol):
     def tell(self, device: DeviceId, message: Any) -> None: ...
     def identify_on(self, camera: CameraId) -> DeviceId | None: ...
     def record(self, records: Sequence[Record]) -> None: ...
-    def gone(self, watch: Watch) -> None: ...
+    def left(self, watch: Watch, left: Left) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Watch:
         self.look: Look | None = None
         self._edge, self._counts, self._detect, self._again_s = edge, counts, detect, again_s
         self._alive = True
-        self._next = 0 if state is None else int(state["number"]) + 1
+        self._next = begin.first
         self._tracker = Tracker(**track) if state is None else Tracker.of(state["tracker"])
         self._persons: dict[int, int] = {} if state is None else dict(state["persons"])
         self._known_s: dict[int, float] = {} if state is None else dict(state["known_s"])
@@ -92,7 +92,7 @@ class Watch:
         self._awaited: dict[
             int, tuple[float, set[int]]
         ] = {}  # by frame: when it was taken, tracks not known yet
-        self._told_s = 0.0
+        self._told_s = -STATE_S
         for pending in () if state is None else state["pending"]:
             self._ask(Identify(camera=self.camera, **pending))
 
@@ -103,9 +103,9 @@ class Watch:
             return
         if isinstance(message, Frame):
             self._edge.worker.add(self.camera, lambda: self._frame(message))
-        else:
-            self._edge.worker.hold(self.camera, False)
-            self._edge.worker.add(self.camera, self._leave)
+        else:  # at once: another detector does what waits here
+            self._edge.worker.drop(self.camera)
+            self._edge.worker.hurry(self._leave)
 
     def take_known(self, known: Known) -> None:
         self._edge.worker.hurry(lambda: self._known(known))
@@ -113,6 +113,11 @@ class Watch:
     def ask_again(self, *, older_s: float = 0.0) -> None:
         """Repeat what was not answered, and was asked so long ago."""
         self._edge.worker.hurry(lambda: self._repeat(older_s))
+
+    @property
+    def asking(self) -> bool:
+        """Whether somebody is not known yet; what is known has been recorded."""
+        return bool(self._asked)
 
     def end(self) -> None:
         """Another watch takes the camera's place here, or none."""
@@ -128,6 +133,8 @@ class Watch:
             began = time.perf_counter()
             self._work(frame)
             self._counts.detect.busy_s += time.perf_counter() - began
+        else:  # it comes again, since an answer was lost, and that may have told where it is
+            self._told_s = -STATE_S
         self._tell_done()
 
     def _work(self, frame: Frame) -> None:
@@ -142,7 +149,7 @@ class Watch:
             beside = tuple(other.id for other in sure if other.id != track.id)
             crop = cut(picture, np.array(track.box, np.float32), MARGIN)
             self._ask(Identify(camera=self.camera, track=track.id, at_s=frame.at_s, crop=crop, beside=beside))
-            self._told_s = 0.0
+            self._told_s = -STATE_S
         self._count(frame, now_s, sure, wanted)
         self._edge.record(self._records(frame, now_s, sure))
         self.look = Look(
@@ -152,7 +159,7 @@ class Watch:
             tracks=tuple(track.id for track in sure),
             persons=tuple(self._persons.get(track.id) for track in sure),
         )
-        if len(self._asked) >= MOST_ASKED:
+        if len(self._asked) >= MOST_ASKED and self._alive:
             self._edge.worker.hold(self.camera, True)
 
     def _found(
@@ -191,7 +198,7 @@ class Watch:
                 self._send(request)
 
     def _known(self, known: Known) -> None:
-        if not self._alive or self._asked.pop(known.track, None) is None:
+        if not self._alive or known.track not in self._asked:
             return
         now_s = time.time()
         self._persons[known.track], self._known_s[known.track] = known.person, now_s
@@ -207,6 +214,7 @@ class Watch:
                 )
             ]
         )
+        del self._asked[known.track]
         for frame, (at_s, tracks) in tuple(self._awaited.items()):
             tracks.discard(known.track)
             if not tracks:
@@ -261,8 +269,9 @@ class Watch:
     def _leave(self) -> None:
         if self._alive:
             self.end()
-            self._edge.gone(self)
-            self._edge.tell(self.source, Left(camera=self.camera, turn=self.turn, state=self._state()))
+            left = Left(camera=self.camera, turn=self.turn, state=self._state())
+            self._edge.left(self, left)
+            self._edge.tell(self.source, left)
 
     def _state(self) -> dict[str, Any]:
         """Where it is: plain data as JSON has it, and pictures of those not known yet."""

@@ -32,18 +32,18 @@ class _Person:
 class Gallery:
     """Numbers people: the most alike of those known, or somebody new below the threshold.
 
-    A person is as alike as the most alike of its kept features is. threshold: see apps/reid/README.md for how the default
-    was chosen. keep: features a person at most; the oldest of the camera with the most goes first, so that no camera
-    crowds out another. people: at most so many are known; whoever was not seen for longest is forgotten, and a number
-    is never given twice.
+    A person is as alike as the most alike of its kept features is. threshold: apps/reid/README.md says how the default was
+    chosen. keep: features a person at most; the oldest of the camera with the most goes first, so that no camera crowds
+    out another. most: so many people are known at most; who was not seen for longest is forgotten, and no number is given
+    twice.
     """
 
-    def __init__(self, threshold: float = 0.67, keep: int = 20, people: int = 2000) -> None:
-        if keep < 1 or people < 1:
-            raise ValueError(f"keep {keep}, people {people}; expected: at least 1 of each")
+    def __init__(self, threshold: float = 0.67, keep: int = 20, most: int = 2000) -> None:
+        if keep < 1 or most < 1:
+            raise ValueError(f"keep {keep}, most {most}; expected: at least 1 of each")
         self._threshold = threshold
         self._keep = keep
-        self._most = people
+        self._most = most
         self._people: dict[int, _Person] = {}
         self._last = 0
 

@@ -46,7 +46,8 @@ class History:
             self._advance(int(at_s))
             for name, value in values.items():
                 if value is not None:
-                    self._values[self._row(name), int(at_s) % self._kept_s] = value
+                    row = self._row(name)  # first: it may make the array larger
+                    self._values[row, int(at_s) % self._kept_s] = value
                     self._written_s[name] = int(at_s)
 
     def read(self, names: Sequence[str], *, now_s: float, seconds: int, points: int) -> Excerpt:

@@ -34,7 +34,9 @@ SEEN_S = 1_700_000_000.0
 def network_of(devices: int) -> Network:
     """A ring with chords: twice as many links as devices."""
     names = [DeviceId(f"e{number}") for number in range(1, devices + 1)]
-    pairs = {tuple(sorted((names[n], names[(n + step) % devices]))) for n in range(devices) for step in (1, 3)}
+    pairs = {
+        tuple(sorted((names[n], names[(n + step) % devices]))) for n in range(devices) for step in (1, 3)
+    }
     pairs = {(a, b) for a, b in pairs if a != b}
     return Network(
         devices={
@@ -82,7 +84,8 @@ class FakeCluster:
         return self.network_told
 
     def devices(self) -> list[DeviceView]:
-        return [self._device(name, number) for number, name in enumerate(self.names)]
+        living = self._living()
+        return [self._device(name, number, living) for number, name in enumerate(self.names)]
 
     def jobs(self) -> list[JobView]:
         return [*self._living(), self._ended()]
@@ -115,7 +118,7 @@ class FakeCluster:
         ]  # fmt: skip
         return {"person": person, "visits": visits, **rest}
 
-    def _device(self, name: str, number: int) -> DeviceView:
+    def _device(self, name: str, number: int, living: list[Any]) -> DeviceView:
         device, trouble, at = self.network_told.devices[DeviceId(name)], self._trouble(), self._at()
         away, lost = name in trouble.get("away", ()), name in trouble.get("lost", ())
         if not lost:
@@ -130,7 +133,7 @@ class FakeCluster:
             enforcement="tc" if number != 4 else "pacing",
             sample=asdict(self._sample(name, number)),
             sample_age_s=at - self._heard.get(name, at) + 0.2,
-            jobs=() if away else tuple(job.job for job in self._living() if name in (job.plan or {})["placement"].values()),
+            jobs=() if away else tuple(job.job for job in living if name in (job.plan or {})["placement"].values()),
         )  # fmt: skip
 
     def _sample(self, name: str, number: int) -> DeviceSample:
@@ -168,7 +171,12 @@ class FakeCluster:
         ]  # fmt: skip
 
     def _job(self, job: str, **changes: Any) -> JobView:
-        plan = {"placement": {"camera": "e1", "detect": "e2"}, "throughput_per_s": 12.0, "bottleneck": "link e1-e2", "flows": []}
+        plan = {
+            "placement": {"camera": "e1", "detect": "e2"},
+            "throughput_per_s": 12.0,
+            "bottleneck": "link e1-e2",
+            "flows": [],
+        }
         values: dict[str, Any] = {
             "job": job, "app": job.rpartition("-")[0], "policy": "joint", "phase": "running", "detail": "", "reasons": (), "plan": plan,
             "submitted_s": SEEN_S, "started_s": SEEN_S + 1, "ended_s": None, "waited_s": 1.0, "items": 1234, "dropped": 3,
