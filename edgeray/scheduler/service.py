@@ -36,7 +36,7 @@ from edgeray.scheduler.effects import (
     StopStage,
 )
 from edgeray.scheduler.fleet import Fleet
-from edgeray.scheduler.jobs import Phase, sinks_of
+from edgeray.scheduler.jobs import JobRecord, Phase, sinks_of
 from edgeray.scheduler.journal import Journal, name_the_lost
 from edgeray.scheduler.keys import Keys
 from edgeray.scheduler.nodes import NodeHandle
@@ -44,7 +44,7 @@ from edgeray.scheduler.progress import Progress
 from edgeray.scheduler.state import SchedulerState
 from edgeray.scheduler.timed import TimedPolicy
 from edgeray.scheduler.views import DeviceView, JobView, device_view, job_view
-from edgeray.scheduler.watching import Watching, joined_windows
+from edgeray.scheduler.watching import Watching, stream_windows, view
 from edgeray.scheduler.whereabouts import query
 from edgeray.telemetry.records import DeviceSample
 from policies.model import (
@@ -52,7 +52,6 @@ from policies.model import (
     Decision,
     DeviceId,
     FlowId,
-    Job,
     JobId,
     Network,
     Policy,
@@ -182,8 +181,7 @@ class SchedulerService:
     def query(self, job: JobId, person: int | None = None) -> dict[str, Any]:
         """Where a person went, or who was seen, and which devices could not be asked; see `whereabouts.query`."""
         self.job(job)
-        with self._lock:
-            record = self._state.jobs.get(job)
+        record = self._record(job)
         return query(self._fleet, job, record.workload.job if record else None, person)
 
     def profile(self, package: AppPackage, *, again: bool = False) -> ByType:
@@ -279,34 +277,20 @@ class SchedulerService:
 
     def stream_windows(self, job: JobId, from_s: float, to_s: float) -> dict[CameraId, SinkWindow]:
         """What was done of each camera's frames between two times, on all devices that it was watched on."""
-        with self._lock:
-            record = self._state.jobs.get(job)
-            devices = sorted(record.stages) if record else []
-        found = [self._fleet.ask(d, lambda node: node.sink_windows(job, from_s, to_s)) or {} for d in devices]
-        return joined_windows(found)
+        return stream_windows(self._fleet, self._record(job), from_s, to_s)
 
     def view(self, job: JobId, camera: CameraId) -> dict[str, Any] | None:
-        """The last picture of a job's camera (`edgeray.streams.edge.Edge.view`); None when nobody watches it.
-
-        Raises BadInputError for an unknown job.
-        """
+        """The last picture of a job's camera, see `watching.view`. Raises BadInputError for an unknown job."""
         self.job(job)
-        with self._lock:
-            record = self._state.jobs.get(job)
-            where = (
-                record.plan.mapped.streams.get(camera)
-                if record and record.plan and record.plan.mapped
-                else None
-            )
-        return (
-            None if where is None else self._fleet.ask(where.detect_on, lambda node: node.view(job, camera))
-        )
+        return view(self._fleet, self._record(job), camera)
 
     def tick(self) -> None:
         """To be called every second: leases, what cameras see, and nodes that fell silent."""
         now_s = self._clock()
         self._post(ev.Ticked(at_s=now_s))
-        for measured in self._watching.due(now_s, self._running_cameras()):
+        with self._lock:
+            running = [r.workload.job for r in self._state.jobs.values() if r.phase is Phase.RUNNING]
+        for measured in self._watching.due(now_s, running):
             self._post(measured)
         for device in self._fleet.nodes:
             silent_s = now_s - self._heard_s.get(device, now_s)
@@ -439,13 +423,9 @@ class SchedulerService:
 
     # Small things
 
-    def _running_cameras(self) -> list[Job]:
+    def _record(self, job: JobId) -> JobRecord | None:
         with self._lock:
-            return [
-                r.workload.job
-                for r in self._state.jobs.values()
-                if r.mode == "cameras" and r.phase is Phase.RUNNING
-            ]
+            return self._state.jobs.get(job)
 
     def _keep_results(self, job: JobId, device: DeviceId) -> None:
         files = self._fleet.ask(device, lambda node: node.results(job))

@@ -1,12 +1,15 @@
-"""When the scheduler looks again at how cameras are watched."""
+"""What the scheduler asks of the nodes that watch cameras, and when it looks again at how they do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from edgeray.node.measure import SinkWindow
 from edgeray.scheduler import events as ev
+from edgeray.scheduler.fleet import Fleet
+from edgeray.scheduler.jobs import JobRecord
 from edgeray.scheduler.progress import Progress
 from policies.model import CameraId, Job, JobId, TaskId
 
@@ -23,7 +26,7 @@ class Watching:
         self._looked_s: dict[JobId, float] = {}
 
     def due(self, now_s: float, jobs: Sequence[Job]) -> list[ev.StreamsMeasured]:
-        """jobs: those that run and watch cameras. A camera of which too little was seen keeps its declared number."""
+        """jobs: those that run; only those that watch cameras matter. A camera of which too little was seen keeps its declared number."""
         events = []
         for job in jobs:
             if job.streams is None or now_s - self._looked_s.get(job.id, now_s - LOOK_S) < LOOK_S:
@@ -54,3 +57,25 @@ def joined_windows(found: Sequence[Mapping[TaskId, SinkWindow]]) -> dict[CameraI
             most = max(known, window, key=lambda each: each.items)
             joined[CameraId(camera)] = replace(most, items=known.items + window.items, rate_per_s=None)
     return joined
+
+
+def stream_windows(
+    fleet: Fleet, record: JobRecord | None, from_s: float, to_s: float
+) -> dict[CameraId, SinkWindow]:
+    """What was done of each camera's frames between two times (Unix seconds)."""
+    if record is None:
+        return {}
+    asked = [
+        fleet.ask(d, lambda node: node.sink_windows(record.id, from_s, to_s)) for d in sorted(record.stages)
+    ]
+    return joined_windows([windows or {} for windows in asked])
+
+
+def view(fleet: Fleet, record: JobRecord | None, camera: CameraId) -> dict[str, Any] | None:
+    """The last picture of a camera, with who is on it (`edgeray.streams.edge.Edge.view`); None when nobody watches it."""
+    mapped = record.plan.mapped if record and record.plan else None
+    where = mapped.streams.get(camera) if mapped else None
+    if record is None or where is None:
+        return None
+    found: dict[str, Any] | None = fleet.ask(where.detect_on, lambda node: node.view(record.id, camera))
+    return found

@@ -384,7 +384,9 @@ class Edge:
         with self._lock:
             known = self._watches.get(begin.camera)
             left = self._left.get(begin.camera)
-            if known is not None and known.turn >= begin.turn or left is not None and left.turn >= begin.turn:
+            if (known is not None and known.turn >= begin.turn) or (
+                left is not None and left.turn >= begin.turn
+            ):
                 return
             if known is not None:
                 known.end()

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from edgeray.errors import FlowError
 from edgeray.streams.archive import Archive
 from edgeray.streams.messages import Ask, Ended, Finish, Finished, Kept, Known, Stored
-from edgeray.vision.gallery import Gallery
+from edgeray.vision.gallery import Gallery, Match
 from policies.model import CameraId, DeviceId
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Head:
         self._file = folder / GALLERY_FILE
         self._lock = threading.Lock()
         self._gallery = load_gallery(self._file, gallery)
-        self._persons: dict[tuple[CameraId, int], int] = {}
+        self._answers: dict[tuple[CameraId, int], tuple[float, Match]] = {}
         self._ended: set[CameraId] = set()
         self._done: set[str] = set()
 
@@ -52,6 +53,8 @@ class Head:
             case Ask():
                 self._tell(device, self._who(message))
             case Stored():
+                if message.batch.device != device:
+                    raise FlowError(f"{device} brings rows of the store of {message.batch.device}")
                 seq = self._archive.take(message.batch)
                 self._tell(device, Kept(epoch=message.batch.epoch, seq=seq))
             case Ended():
@@ -75,18 +78,12 @@ class Head:
             return [device for device in self._edges if device not in self._done]
 
     def _who(self, ask: Ask) -> Known:
+        """A question that comes again has the answer that it had: it was lost on the way."""
         with self._lock:
-            present = {
-                person
-                for track in ask.beside
-                if (person := self._persons.get((ask.camera, track))) is not None
-            }
-            found = self._gallery.identify(
-                ask.features, camera=str(ask.camera), time_s=ask.at_s, present=present
-            )
-            self._persons[ask.camera, ask.track] = found.person
-            if found.new:
-                save_gallery(self._gallery, self._file)
+            asked_s, found = self._answers.get((ask.camera, ask.track), (None, None))
+            if found is None or asked_s != ask.at_s:
+                found = self._identify(ask)
+                self._answers[ask.camera, ask.track] = ask.at_s, found
         return Known(
             camera=ask.camera,
             track=ask.track,
@@ -94,6 +91,14 @@ class Head:
             similarity=found.similarity,
             features=ask.features,
         )
+
+    def _identify(self, ask: Ask) -> Match:
+        beside = [self._answers.get((ask.camera, track)) for track in ask.beside]
+        present = {known[1].person for known in beside if known is not None}
+        found = self._gallery.identify(ask.features, camera=str(ask.camera), time_s=ask.at_s, present=present)
+        if found.new:
+            save_gallery(self._gallery, self._file)
+        return found
 
     @property
     def over(self) -> bool:
