@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from policies.model import DeviceId, LinkId, Network
+from edgeray.errors import BadInputError
+from policies.model import DeviceId, Job, LinkId, Network
 
 
 class Cluster:
@@ -68,3 +69,14 @@ class Cluster:
         self._links[link] = replace(self._links[link], capacity_bps=capacity_bps)
         self._live = None
         return True
+
+
+def check_pinned(app: str, job: Job, network: Network) -> None:
+    """Raises BadInputError when the job pins tasks to devices that the network does not have."""
+    unknown = sorted({task.device for task in job.tasks if task.device} - set(network.devices))
+    if unknown:
+        raise BadInputError(
+            f"job {app} pins tasks to {', '.join(unknown)}, which this cluster does not have\n"
+            f"  expected: one of {', '.join(sorted(network.devices))}\n"
+            "  remedy:   correct `device:` in the job file, or bring up the cluster it was written for"
+        )

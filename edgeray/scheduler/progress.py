@@ -19,11 +19,13 @@ LEAST_FRAMES = 10
 
 @dataclass(slots=True)
 class _TaskProgress:
-    """counted: items and drops of each process that the task has had. final_p50_s: of the last that has ended."""
+    """counted: items and drops of each process that the task has had. final_p50_s: of the last that has ended.
+    last_busy, last_on: the last sample with items, and its device."""
 
     counted: dict[int, tuple[int, int]] = field(default_factory=dict)
     recent: deque[tuple[float, float, int]] = field(default_factory=lambda: deque(maxlen=240))
     last: TaskSample | None = None
+    last_busy: TaskSample | None = None
     last_on: str | None = None
     final_p50_s: float | None = None
 
@@ -53,8 +55,9 @@ class Progress:
                 task = self._tasks.setdefault((stage.job, row.task), _TaskProgress())
                 task.count(stage.pid, row.items_total, row.dropped_total)
                 task.recent.append((stage.at_s, stage.window_s, row.items))
-                if row.items or task.last is None:  # a stream that has moved away still has a row there
-                    task.last, task.last_on = row, stage.device
+                task.last = row
+                if row.items or task.last_busy is None:  # a stream that has moved away still has a row there
+                    task.last_busy, task.last_on = row, stage.device
 
     def finish(self, job: JobId, final: StageCounters) -> None:
         """The last counts of a stage that has ended: what no sample told any more."""
@@ -128,7 +131,7 @@ class Progress:
             self._tasks.get((job, step(name, camera)), _TaskProgress())
             for name in ("camera", "detect", "identify", "people")
         )
-        last = done.last
+        last = done.last_busy
         return {
             "frames": done.items,
             "dropped": read.dropped,

@@ -22,6 +22,7 @@ from edgeray.profiler import FleetProfiler, ProfileStore, merge
 from edgeray.profiler.fleet import ByType
 from edgeray.results import Output
 from edgeray.scheduler import events as ev
+from edgeray.scheduler.cluster import check_pinned
 from edgeray.scheduler.effects import (
     ApplyNetwork,
     DeployStage,
@@ -107,7 +108,7 @@ class SchedulerService:
             self._policy_named(policy)
         except ValueError as error:
             raise BadInputError(str(error)) from error
-        self._check_devices(package)
+        check_pinned(package.app, package.job, self._network)
         with self._lock:
             self._count += 1
             job_id = JobId(f"{package.job.id}-{self._count}")
@@ -186,7 +187,7 @@ class SchedulerService:
 
     def profile(self, package: AppPackage, *, again: bool = False) -> ByType:
         """Measurements by device type, from the store where they are known; EdgeRayError when none can be had."""
-        self._check_devices(package)
+        check_pinned(package.app, package.job, self._network)
         with self._lock:
             busy = {d for r in self._state.jobs.values() if r.phase.placed for d in r.stages}
         nodes = {self._network.devices[d]: node for d, node in self._fleet.nodes.items()}
@@ -436,12 +437,3 @@ class SchedulerService:
         record = self._state.jobs[job]
         progress = self._progress.told(record.workload.job)
         return job_view(record, self._packages[job].app, progress, self._results.get(job, {}))
-
-    def _check_devices(self, package: AppPackage) -> None:
-        unknown = sorted({t.device for t in package.job.tasks if t.device} - set(self._network.devices))
-        if unknown:
-            raise BadInputError(
-                f"job {package.app} pins tasks to {', '.join(unknown)}, which this cluster does not have\n"
-                f"  expected: one of {', '.join(sorted(self._network.devices))}\n"
-                "  remedy:   correct `device:` in the job file, or bring up the cluster it was written for"
-            )

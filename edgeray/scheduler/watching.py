@@ -26,7 +26,8 @@ class Watching:
         self._looked_s: dict[JobId, float] = {}
 
     def due(self, now_s: float, jobs: Sequence[Job]) -> list[ev.StreamsMeasured]:
-        """jobs: those that run; only those that watch cameras matter. A camera of which too little was seen keeps its declared number."""
+        """jobs: those that run, of which those that watch cameras matter. A camera of which too little was seen keeps its
+        declared number."""
         events = []
         for job in jobs:
             if job.streams is None or now_s - self._looked_s.get(job.id, now_s - LOOK_S) < LOOK_S:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 from edgeray.node.measure import TaskCounters
 from edgeray.node.pace import Pace
 from edgeray.streams.messages import Begin, Done, Ended, Frame, Leave, Left
-from edgeray.streams.sources import Shot, SourceSpec, open_source
+from edgeray.streams.sources import Shot, Source, SourceSpec, open_source
 from edgeray.vision.pictures import to_jpeg
 from policies.model import CameraId, DeviceId
 
@@ -70,6 +69,7 @@ class Feed:
         self._spec, self._tell, self._standing, self._server = spec, tell, standing, server
         self._stop = stop
         self._changed = threading.Condition()
+        self._source: Source | None = None
         self._buffer: deque[tuple[float, Shot]] = deque()
         self._read_all = False
         self._ended = False
@@ -126,8 +126,12 @@ class Feed:
             self._changed.notify_all()
 
     def wake(self) -> None:
+        """Once stop is set."""
         with self._changed:
+            source = self._source
             self._changed.notify_all()
+        if source is not None and source.live:  # its thread may be waiting for a picture
+            source.close()
 
     @property
     def moving(self) -> bool:
@@ -137,12 +141,19 @@ class Feed:
 
     def read(self) -> None:
         """Thread: frames out of the source, at its pace, into the buffer."""
-        source = open_source(self._spec.source)
+        source = open_source(self._spec.source, start=self._skipped)
+        with self._changed:
+            self._source = source
+        try:
+            self._read(source)
+        finally:
+            source.close()
+
+    def _read(self, source: Source) -> None:
         live = source.live
         pace = Pace(None if live else self._spec.source.items_per_s or source.frames_per_s, None)
         began = time.perf_counter()
-        shots = source if live else itertools.islice(source, self._skipped, None)
-        for shot in shots:
+        for shot in source:
             self.counters.busy_s += time.perf_counter() - began
             pace.wait(self._stop)
             if self._stop.is_set() or not self._keep(shot, waits=self._spec.reliable and not live):

@@ -35,6 +35,7 @@ class Video:
     """A file, or a URL of one, that OpenCV reads. Raises BadInputError when no frame of it can be read."""
 
     def __init__(self, source: str, name: str) -> None:
+        self._source = source
         self._capture = cv2.VideoCapture(source)
         self._next = 0  # the frame that grab takes next
         self._shown: tuple[int, Picture] | None = None
@@ -71,12 +72,20 @@ class Video:
         """Grab the frame. What is passed over is not turned into pixels."""
         if not 0 <= index - self._next <= _READ_ON_FRAMES:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-            self._next = index
+            if self._capture.grab():
+                self._next = index + 1
+                return True
+            self._rewind()  # not every source can seek, and none past its end
         while self._next <= index:
             if not self._capture.grab():
                 return False
             self._next += 1
         return True
+
+    def _rewind(self) -> None:
+        self._capture.release()
+        self._capture = cv2.VideoCapture(self._source)
+        self._next = 0
 
     def _counted(self) -> int:
         count = 0

@@ -24,14 +24,13 @@ _LONGEST_WAIT_S = 10.0
 class Live:
     """Reads a stream or a device as its pictures come, and connects again, ever slower, when it is lost.
 
-    Raises BadInputError when nothing can be read at first.
+    capture: from open_capture. Raises BadInputError when there is none: at first, a camera must be there.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, capture: cv2.VideoCapture | None) -> None:
         self._source = source
         self.name = without_password(source)
         self._closed = threading.Event()
-        capture = _open(source)
         if capture is None:
             raise BadInputError(
                 f"camera source {self.name}: it does not answer, or sends no picture\n"
@@ -68,13 +67,14 @@ class Live:
         wait_s = 0.2
         self._capture = None
         while self._capture is None and not self._closed.wait(wait_s):
-            self._capture = _open(self._source)
+            self._capture = open_capture(self._source)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
         if self._capture is not None:
             log.warning("camera source %s is back", self.name)
 
 
-def _open(source: str) -> cv2.VideoCapture | None:
+def open_capture(source: str) -> cv2.VideoCapture | None:
+    """Open a device or a URL; None when it does not answer."""
     number = re.fullmatch(r"(?:/dev/video)?(\d+)", source)
     if number:
         capture = cv2.VideoCapture(int(number.group(1)))
@@ -95,14 +95,9 @@ def is_url(source: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
 
 
-def is_file_behind(url: str) -> bool:
-    """Whether a URL leads to a whole video, with a beginning and an end, which can be read again."""
-    capture = _open(url)
-    if capture is None:
-        return False
-    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    capture.release()
-    return bool(count > 0)
+def is_whole(capture: cv2.VideoCapture) -> bool:
+    """Whether a URL led to a whole video, with a beginning and an end, which can be read again."""
+    return bool(capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
 
 
 def without_password(source: str) -> str:

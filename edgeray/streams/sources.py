@@ -8,10 +8,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
+
 from edgeray.assets import NAMES, asset
 from edgeray.errors import BadInputError
 from edgeray.streams.films import Film, Folder, Video
-from edgeray.streams.live import Live, is_device, is_file_behind, is_url, without_password
+from edgeray.streams.live import Live, is_device, is_url, is_whole, open_capture, without_password
 from edgeray.streams.views import Look, View
 from edgeray.vision.pictures import Picture
 
@@ -112,10 +114,12 @@ def open_source(spec: SourceSpec, *, start: int = 0) -> Source:
     Raises BadInputError when there is no such source, or no frame of it can be read.
     """
     source = spec.source
-    if is_device(source) or (is_url(source) and not is_file_behind(source)):
-        return _LiveSource(spec)
-    opener = _film_opener(source)
-    return _FilmSource(spec, opener, start)
+    if is_device(source) or is_url(source):
+        capture = open_capture(source)
+        if capture is None or is_device(source) or not is_whole(capture):
+            return _LiveSource(spec, capture)
+        capture.release()
+    return _FilmSource(spec, _film_opener(source), start)
 
 
 class _FilmSource:
@@ -125,13 +129,11 @@ class _FilmSource:
 
     def __init__(self, spec: SourceSpec, opener: Callable[[], Film], start: int) -> None:
         self._spec = spec
-        self._opener = opener
         self._start = start
-        looks = [spec.look_of(scene) for scene in spec.scenes] or [spec.look]
-        self._views = {look: View(look, opener) for look in dict.fromkeys(looks)}
-        self._looks = looks
         self._film = opener()
         self.frames_per_s = self._film.frames_per_s
+        self._looks = [spec.look_of(scene) for scene in spec.scenes] or [spec.look]
+        self._views = {look: View(look, self._film, opener) for look in dict.fromkeys(self._looks)}
 
     def __iter__(self) -> Iterator[Shot]:
         rate = self._spec.items_per_s or self.frames_per_s
@@ -141,10 +143,9 @@ class _FilmSource:
             index = math.floor(
                 number * self.frames_per_s / rate + 1e-6
             )  # a whole number must not become one less
-            if not self._spec.repeat and index >= self._film.count:
-                return
             picture = self._views[self._look_at(time_s)].picture(index)
-            if picture is None:
+            over = index >= self._film.count and not self._spec.repeat  # how long it is may only be known now
+            if picture is None or over:
                 return
             yield Shot(number=number, time_s=time_s, picture=picture)
             number += 1
@@ -168,7 +169,7 @@ class _FilmSource:
 class _LiveSource:
     live = True
 
-    def __init__(self, spec: SourceSpec) -> None:
+    def __init__(self, spec: SourceSpec, capture: cv2.VideoCapture | None) -> None:
         if spec.scenes or spec.still or spec.tiles > 1 or spec.shift_s:
             raise BadInputError(
                 f"camera source {without_password(spec.source)}: scenes, tiles, still or a shift of a live source\n"
@@ -176,7 +177,7 @@ class _LiveSource:
                 "  remedy:   leave them out, or record the stream and name the file"
             )
         self._spec = spec
-        self._stream = Live(spec.source)
+        self._stream = Live(spec.source, capture)
         self.frames_per_s = self._stream.frames_per_s
 
     def __iter__(self) -> Iterator[Shot]:

@@ -84,19 +84,16 @@ class Look:
 
 
 class View:
-    """A film seen with a look. Tiles read films of their own, since each is at another time."""
+    """A film seen with a look. Further tiles read films of their own, since each is at another time."""
 
-    def __init__(self, look: Look, opener: Callable[[], Film]) -> None:
+    def __init__(self, look: Look, film: Film, opener: Callable[[], Film]) -> None:
         self._look = look
         self._opener = opener
-        self._films: list[Film] = []
+        self._films = [film]
         self._still: Picture | None = None
 
     def picture(self, index: int) -> Picture | None:
         """The picture that is due with the film's frame of this number, counted on over its repetitions."""
-        if not self._films:
-            copies = 1 if self._look.still else self._look.tiles**2
-            self._films = [self._opener() for _ in range(copies)]
         if self._look.still:
             if self._still is None:
                 self._still = self._look.coloured(self._empty(self._films[0]))
@@ -107,18 +104,24 @@ class View:
         return self._mosaic(index)
 
     def close(self) -> None:
-        for film in self._films:
+        """The films of its own; the first is whoever's opened it."""
+        for film in self._films[1:]:
             film.close()
 
     def _frame(self, tile: int, index: int) -> Picture | None:
         film = self._films[tile]
-        shift = round(self._look.shift_s * film.frames_per_s) + tile * film.count // len(self._films)
-        pixels = film.at((index + shift) % film.count)
-        if pixels is None and film.count > 0:  # the film was shorter than it said
+        shift = round(self._look.shift_s * film.frames_per_s) + tile * film.count // self._look.tiles**2
+        for _ in range(2):  # again, where the film turns out to be shorter than it said
+            if film.count == 0:
+                break
             pixels = film.at((index + shift) % film.count)
-        return pixels
+            if pixels is not None:
+                return pixels
+        return None
 
     def _mosaic(self, index: int) -> Picture | None:
+        while len(self._films) < self._look.tiles**2:
+            self._films.append(self._opener())
         first = self._frame(0, index)
         if first is None:
             return None

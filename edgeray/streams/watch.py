@@ -21,8 +21,8 @@ from policies.model import CameraId, DeviceId
 
 Detect = Callable[[Picture], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 
-MARGIN = 0.1
-"""Of a person's box, around the picture that is re-identified."""
+MARGIN = 0.0
+"""Of a person's box, around the picture that is re-identified: the background tells less than the person does."""
 MOST_ASKED = 8
 """People that a camera waits to know; then its frames wait."""
 ASK_AGAIN_S = 5.0

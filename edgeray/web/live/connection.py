@@ -17,6 +17,8 @@ from edgeray.errors import BadInputError, ClusterError, EdgeRayError
 from edgeray.web.live.telemetry import TIMEOUT_S
 
 RETRY_S = 3.0
+# A process whose every question fails for so long hangs on a cluster that is no more; there may be a new one.
+HOPELESS_S = 30.0
 _GONE = "the connection to the cluster was lost"
 
 Command = Callable[[], tuple[Sequence[str], Mapping[str, str]]]
@@ -34,6 +36,7 @@ class Connection:
         self._clock = clock
         self._child: _Child | None = None
         self._tried_s: float | None = None
+        self._answered_s = 0.0
         self._why = _GONE
         self._closed = False
         self._lock = threading.Lock()
@@ -42,9 +45,11 @@ class Connection:
         """What the scheduler says. Raises ClusterError when nobody answers in time, BadInputError as it does."""
         future = self._living().ask(method, args, timeout_s)
         try:
-            return future.result(timeout=timeout_s)
+            value = future.result(timeout=timeout_s)
         except FutureTimeout as error:
             raise ClusterError(f"the scheduler did not answer {method} within {timeout_s:.0f} s") from error
+        self._answered_s = self._clock()
+        return value
 
     def close(self) -> None:
         with self._lock:
@@ -54,14 +59,16 @@ class Connection:
 
     def _living(self) -> _Child:
         with self._lock:
-            if self._child is not None and self._child.alive:
-                return self._child
-            if self._child is not None:
-                self._why = self._child.why
             now_s = self._clock()
+            if self._child is not None and self._child.alive:
+                if now_s - self._answered_s < HOPELESS_S:
+                    return self._child
+                self._child.close()
+            elif self._child is not None:
+                self._why = self._child.why
             if self._closed or (self._tried_s is not None and now_s - self._tried_s < RETRY_S):
                 raise ClusterError(self._why)
-            self._tried_s = now_s
+            self._tried_s = self._answered_s = now_s
             try:
                 argv, environment = self._command()
             except EdgeRayError as error:

@@ -19,7 +19,7 @@ from live_page import live_page, until
 from edgeray.cli import ui
 from edgeray.cli.enter import head_process
 from edgeray.errors import BadInputError, ClusterError, TestbedError
-from edgeray.web.live.connection import Connection
+from edgeray.web.live.connection import HOPELESS_S, Connection
 
 TALKER = Path(__file__).with_name("live_cluster.py")
 
@@ -184,6 +184,29 @@ def test_a_connection_that_breaks_is_made_again_but_not_at_once(tmp_path: Path) 
         at_s[0] = 10.0
         assert connection("network", timeout_s=60)["devices"]
         assert started == [0.0, 10.0]
+    finally:
+        connection.close()
+
+
+def test_a_process_that_never_answers_is_replaced(tmp_path: Path) -> None:
+    control = tmp_path / "control.json"
+    control.write_text('{"hang": ["network"]}')
+    at_s, started = [0.0], []
+
+    def command() -> tuple[list[str], dict[str, str]]:
+        started.append(at_s[0])
+        return talking(control)
+
+    connection = Connection(command, clock=lambda: at_s[0])
+    try:
+        for at_s[0] in (0.0, HOPELESS_S - 1):
+            with pytest.raises(ClusterError, match="did not answer"):
+                connection("network", timeout_s=0.1)
+        assert started == [0.0]
+        control.write_text("{}")
+        at_s[0] = HOPELESS_S + 1
+        assert connection("network", timeout_s=60)["devices"]
+        assert started == [0.0, HOPELESS_S + 1]
     finally:
         connection.close()
 
