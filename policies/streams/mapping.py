@@ -28,7 +28,7 @@ from policies.model import (
 )
 from policies.placement.reasons import Refusal
 from policies.streams.instance import Ints, NoMapping
-from policies.streams.rates import busiest, frame_rates
+from policies.streams.rates import busiest
 from policies.streams.reading import Watched, mapping_of, watched
 from policies.streams.registry import StreamPolicy, load_stream_policy
 
@@ -130,7 +130,7 @@ class StreamMapping:
         moved = (now[0] != then[0]) | (now[1] != then[1])
         if not moved.any():
             return False
-        before, after = _rates(seen, *now), _rates(seen, *then)
+        before, after = seen.rates(*now), seen.rates(*then)
         if self.name in BY_LATENCY:
             gain = seen.instance.sum_latency_s(*now) / max(seen.instance.sum_latency_s(*then), 1e-12)
             return gain - 1 >= streams.least_gain
@@ -147,19 +147,14 @@ def _absent(workload: Workload, network: Network) -> tuple[str, ...]:
     return (f"waits for {', '.join(sorted(away))} to join",) if away else ()
 
 
-def _rates(seen: Watched, x: Ints, y: Ints) -> Floats:
-    return frame_rates(seen.usage_s(x, y), seen.most_per_s())
-
-
 def plan_of(policy: str, workload: Workload, seen: Watched, x: Ints, y: Ints, *, now_s: float = 0.0) -> Plan:
     """The plan of a mapping: what each stream gets, and what each flow is guaranteed (it may take more that is free)."""
     streams = workload.job.streams
     assert streams is not None, "it was read"
-    usage = seen.usage_s(x, y)
-    rates = frame_rates(usage, seen.most_per_s())
+    rates = seen.rates(x, y)
     rows, names = np.arange(len(seen.cameras)), seen.graph.devices
     latency = seen.instance.pair_s[rows, x, y]
-    most = busiest(usage, rates)
+    most = busiest(seen.feeding_s(x) + seen.usage_s(x, y), rates)
     capped = bool((rates >= seen.most_per_s() * (1 - 1e-9)).all())
     routes, guaranteed, ceilings = _flows(streams, seen, x, y, rates)
     return Plan(

@@ -7,19 +7,21 @@ import numpy as np
 from policies.streams.instance import Floats
 
 _FULL = 1 - 1e-9
+_ROUNDS = 60
 
 
-def frame_rates(usage_s: Floats, most_per_s: Floats) -> Floats:
+def frame_rates(usage_s: Floats, most_per_s: Floats, free_s: Floats | None = None) -> Floats:
     """Frames a second of each stream, shape (K,): max-min fair over what all of them share.
 
     usage_s: shape (K, R), seconds of each resource (a device's processor, a link's direction) that a frame of a stream
-    takes; each resource has a second a second. most_per_s: shape (K,), the cameras' own rates, infinite for those that
-    have none. All rates grow alike until a resource is full or a camera gives no more; whoever needs that stays, and the
-    others grow on. That is what devices do that take a frame of each waiting stream in turn, and cameras that wait.
+    takes. free_s: shape (R,), what there is of each a second; None: one. most_per_s: shape (K,), the cameras' own rates,
+    infinite for those that have none. All rates grow alike until a resource is full or a camera gives no more; whoever
+    needs that stays, and the others grow on. That is what devices do that take a frame of each waiting stream in turn,
+    and cameras that wait.
     A stream that needs nothing and has no rate of its own is infinite. Complexity: O(K R) a step, at most K steps.
     """
     rates = np.zeros(len(usage_s))
-    free = np.ones(usage_s.shape[1])
+    free = np.ones(usage_s.shape[1]) if free_s is None else free_s.copy()
     growing = np.ones(len(usage_s), dtype=bool)
     while growing.any():
         together = usage_s[growing].sum(axis=0)
@@ -33,6 +35,27 @@ def frame_rates(usage_s: Floats, most_per_s: Floats) -> Floats:
         full = reach * _FULL <= step
         stays = (usage_s[:, full] > 0).any(axis=1) | (rates >= most_per_s * _FULL)
         growing &= ~stays
+    return rates
+
+
+def live_rates(feeding_s: Floats, usage_s: Floats, most_per_s: Floats) -> Floats:
+    """Frames a second of each stream where cameras are read beside the detectors, shape (K,).
+
+    feeding_s: shape (K, R), what reading and sending a frame takes of its camera's device; usage_s: all else, of which
+    `frame_rates` is told. A device's worker takes its streams in turn, but threads that feed are light, and the kernel
+    lets them have what they need first, up to an equal share: a stream that is only read on a slow device is not slowed
+    to what that device detects. The fixed point of both, by damped iteration.
+    """
+    least = 1 / (1 + (feeding_s > 0).sum(axis=0))  # of the worker, when all that feed beside it want more
+    rates = frame_rates(feeding_s + usage_s, most_per_s)
+    if not np.isfinite(rates).all():
+        return rates
+    for _ in range(_ROUNDS):
+        free = np.maximum(1 - rates @ feeding_s, least)
+        alone = np.divide(
+            1.0, feeding_s.max(axis=1), out=np.full(len(rates), np.inf), where=feeding_s.max(axis=1) > 0
+        )
+        rates = (rates + frame_rates(usage_s, np.minimum(most_per_s, alone), free)) / 2
     return rates
 
 

@@ -13,6 +13,7 @@ from policies.model import Camera, CameraId, DeviceId, Network, Profile, Streams
 from policies.partition.routes import ways_to
 from policies.placement.reasons import Refusal
 from policies.streams.instance import Ints, StreamInstance, measured_instance
+from policies.streams.rates import live_rates
 
 STEPS = ("camera", "encode", "decode", "detect", "identify")
 """What is measured of each camera: read a frame, compress, unpack it, find and follow its people, tell one who it is."""
@@ -47,29 +48,38 @@ class Watched:
 
     @property
     def resources(self) -> list[str]:
-        """What `usage_s` has a column of, in words."""
+        """What `feeding_s` and `usage_s` have a column of, in words."""
         graph = self.graph
         ways = [(graph.devices[a], graph.devices[b]) for a, b in graph.ends.tolist()]
         there = [f"link {a}-{b}, {a} to {b}" for a, b in ways]
         back = [f"link {a}-{b}, {b} to {a}" for a, b in ways]
         return [f"device {device}" for device in graph.devices] + there + back
 
+    def feeding_s(self, x: Ints) -> Floats:
+        """Shape (K, M + 2 links): seconds of its camera's device that reading a frame takes, and sending it if it is."""
+        rows, feeding = self._empty()
+        sending = (x != self.at) * (self.encode_s + self.send_s)[rows, self.at]
+        feeding[rows, self.at] = self.read_s[rows, self.at] + sending
+        return feeding
+
     def usage_s(self, x: Ints, y: Ints) -> Floats:
-        """Shape (K, M + 2 links): seconds of each device and of each direction of each link that a frame takes."""
-        K, M = len(self.cameras), len(self.graph.devices)
-        rows, usage = np.arange(K), np.zeros((K, M + 2 * len(self.graph.links)))
-        away, apart = x != self.at, x != y
-        np.add.at(
-            usage,
-            (rows, self.at),
-            self.read_s[rows, self.at] + away * (self.encode_s + self.send_s)[rows, self.at],
-        )
+        """Shape (K, M + 2 links): seconds of each device and of each direction of each link that all else takes."""
+        rows, usage = self._empty()
+        M, apart = len(self.graph.devices), x != y
         np.add.at(usage, (rows, x), self.instance.detect_s[rows, x] + apart * self.send_crops_s[rows, x])
         np.add.at(usage, (rows, y), self.instance.identify_s[rows, y] + apart * self.send_crops_s[rows, y])
         for k in rows.tolist():
             self._cross(usage[k, M:], int(self.at[k]), int(x[k]), self.frame_bits[k])
             self._cross(usage[k, M:], int(x[k]), int(y[k]), self.crop_bits[k])
         return usage
+
+    def rates(self, x: Ints, y: Ints) -> Floats:
+        """Frames a second that each stream has, shape (K,)."""
+        return live_rates(self.feeding_s(x), self.usage_s(x, y), self.most_per_s())
+
+    def _empty(self) -> tuple[Ints, Floats]:
+        K = len(self.cameras)
+        return np.arange(K), np.zeros((K, len(self.graph.devices) + 2 * len(self.graph.links)))
 
     def most_per_s(self) -> Floats:
         """The cameras' own rates, shape (K,)."""
