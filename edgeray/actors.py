@@ -213,9 +213,10 @@ class SchedulerActor:
         while True:
             try:
                 alive = _alive_devices()
-                for device in sorted(alive & set(self._network.devices)):
+                away = set(self._network.devices) - set(self._watched) | self._service.returned()
+                for device in sorted(alive & away):
                     thread = joining.get(device)
-                    if device not in self._watched and (thread is None or not thread.is_alive()):
+                    if thread is None or not thread.is_alive():
                         joining[device] = threading.Thread(target=self._join, args=(device,), daemon=True)
                         joining[device].start()
                 self._drop_the_dead(alive)
@@ -243,7 +244,8 @@ class SchedulerActor:
             )
             address = ray.get(actor.address.remote(), timeout=DEPLOY_TIMEOUT_S)
             ray.get(actor.call.remote("reset"), timeout=DEPLOY_TIMEOUT_S)
-            self._watched[device] = actor.watch.remote()
+            if device not in self._watched:  # one that was only cut off is watched still
+                self._watched[device] = actor.watch.remote()
             self._service.node_joined(device, address, _RemoteNode(actor, device))
         except Exception as error:
             log.warning("device %s: no node yet: %s", device, one_line(error))

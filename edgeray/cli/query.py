@@ -51,13 +51,11 @@ def query(
     what only they know is not in the answer. Times are this machine's local ones.
     """
     since_s = None if since is None else time.time() - _seconds(since)
-    app = _app_named(job)
     be_on_head()
     from edgeray.client import Client
 
     client = Client()
-    views = client.call("jobs")
-    name = job if app is None or any(view.job == job for view in views) else _latest(views, app)
+    name = _job_of(client.call("jobs"), job)
     told = client.call("query", name, person, timeout_s=QUERY_TIMEOUT_S)
     _warn(told["missing"])
     if person is not None and not told["visits"]:
@@ -65,6 +63,8 @@ def query(
     shown = _chosen(told, camera, since_s)
     if as_json:
         print_json(shown)
+    elif person is None and not told["persons"]:
+        say(f"nobody has been identified in {name}")
     elif person is None:
         stdout.print(persons_table(name, shown["persons"]))
     else:
@@ -107,21 +107,16 @@ def _seconds(text: str) -> float:
         ) from error
 
 
-def _app_named(given: str) -> str | None:
-    """The name of the app in a folder or job file; None where there is neither. Raises SpecError."""
-    path = Path(given)
-    if not path.exists():
-        return None
-    from edgeray.spec.job_file import find_job_file, job_name
-    from edgeray.spec.yaml_file import read_yaml
+def _job_of(views: Sequence[JobView], given: str) -> str:
+    """The job of this id, else the one of the app there that was submitted last; else what was given.
 
-    document = read_yaml(find_job_file(path), expected="a job file: `kind: streams` and `cameras: ...`")
-    named = document.value.get("name")
-    return job_name(document, named if isinstance(named, str) else None)
-
-
-def _latest(views: Sequence[JobView], app: str) -> str:
-    """The app's job that was submitted last. Raises BadInputError when there is none."""
+    Raises BadInputError for an app that has no job here, SpecError for a folder that holds none.
+    """
+    if any(view.job == given for view in views):  # results may lie in a folder of the job's name
+        return given
+    app = _app_named(given)
+    if app is None:
+        return given
     jobs = [view for view in views if view.app == app]
     if not jobs:
         raise BadInputError(
@@ -130,6 +125,22 @@ def _latest(views: Sequence[JobView], app: str) -> str:
             "  remedy:   see `edgeray jobs`, or `edgeray submit` it"
         )
     return max(jobs, key=lambda view: view.submitted_s).job
+
+
+def _app_named(given: str) -> str | None:
+    """The name of the app in a folder or job file; None where there is neither. Raises SpecError."""
+    path = Path(given)
+    try:
+        if not path.exists():
+            return None
+    except OSError:  # it is too long for a path, say
+        return None
+    from edgeray.spec.job_file import find_job_file, job_name
+    from edgeray.spec.yaml_file import read_yaml
+
+    document = read_yaml(find_job_file(path), expected="a job file: `kind: streams` and `cameras: ...`")
+    named = document.value.get("name")
+    return job_name(document, named if isinstance(named, str) else None)
 
 
 def _chosen(told: Row, camera: str | None, since_s: float | None) -> dict[str, Any]:

@@ -100,14 +100,19 @@ def simulate(
         int | None,
         typer.Option(min=1, max=1_000_000, help="Of split training; default: as many as the job says."),
     ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file (seconds,camera,people) for cameras: people to be re-identified a frame, from then on."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for jobs.csv, one row a job.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run jobs on a cluster file under a virtual clock: the very scheduler and policies, no device needed."""
     from edgeray.cli import outcomes
     from edgeray.cli.simulating import Options, course
-    from edgeray.spec import load_cluster
-    from edgeray.spec.split_training import is_split_training
+    from edgeray.spec import is_split_training, is_streams, load_cluster
     from edgeray.testbed import require_current
 
     _check_choices(detail=detail, sharing=sharing, seconds=seconds, job_seconds=job_seconds)
@@ -126,14 +131,21 @@ def simulate(
         link=tuple(link or ()),
     )
     loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
+    others = _used(options) | {
+        "--detail": detail != "auto",
+        "--sharing": sharing != "granted",
+        "--out": out is not None,
+    }
     if any(is_split_training(job) for job in options.jobs):
-        others = _used(options) | {
-            "--detail": detail != "auto",
-            "--sharing": sharing != "granted",
-            "--out": out is not None,
-        }
+        others["--people"] = people is not None
         _simulate_training(options.jobs, loaded, _chosen(policy, policies), rounds, others, as_json)
         return
+    if any(is_streams(job) for job in options.jobs):
+        others["--rounds"] = rounds is not None
+        _simulate_cameras(options, loaded, _chosen(policy, policies), people, others, as_json)
+        return
+    if people is not None:
+        raise BadInputError("--people: for jobs that watch cameras (kind: streams) only")
     if rounds is not None:
         raise BadInputError("--rounds: for jobs of split training (kind: split-training) only")
     planned = course(options, loaded)
@@ -207,6 +219,23 @@ def _simulate_training(
 
     refuse_options(others)
     if not simulate_rounds(jobs, cluster, policies, rounds, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _simulate_cameras(
+    options: Options,
+    cluster: Cluster,
+    policies: Sequence[str | None],
+    people: Path | None,
+    others: Mapping[str, bool],
+    as_json: bool,
+) -> None:
+    from edgeray.cli.simulate_cameras import refuse_options, simulate_streams
+
+    refuse_options({option: used for option, used in others.items() if option != "--seconds"})
+    if not simulate_streams(
+        options.jobs, cluster, policies, seconds=options.seconds, people=people, as_json=as_json
+    ):
         raise typer.Exit(1)
 
 

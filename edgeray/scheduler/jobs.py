@@ -189,15 +189,16 @@ def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[S
 def pace_stages(record: JobRecord, plan: Plan, old: Plan) -> list[PaceStage]:
     """New rates and routes for those of the job's stages whose own have changed; plan is the job's, old was it."""
     same_grant = plan.granted_per_s == old.granted_per_s
-    if same_grant and plan.rates_bps == old.rates_bps and plan.routes == old.routes:
+    same_rates = plan.rates_bps == old.rates_bps and plan.ceilings_bps == old.ceilings_bps
+    if same_grant and same_rates and plan.routes == old.routes:
         return []
     rates: dict[DeviceId, dict[FlowId, float]] = {device: {} for device in sorted(record.stages)}
     changed: set[DeviceId] = set()
     for flow in record.footprint.crossing if record.footprint else ():
-        route, rate = plan.routes[flow], plan.rates_bps[flow]
+        route, rate = plan.routes[flow], _most_bps(plan, flow)
         if route[0] in rates:
             rates[route[0]][flow] = rate
-        if rate != old.rates_bps[flow] or route != old.routes[flow]:
+        if rate != _most_bps(old, flow) or route != old.routes[flow]:
             changed.add(route[0])
     return [
         PaceStage(device=device, job=record.id, granted_per_s=plan.granted_per_s, rates_bps=mine)
@@ -225,8 +226,13 @@ def _outflow(record: JobRecord, plan: Plan, flow: Flow, addresses: Mapping[Devic
         peer=peer,
         address=addresses[peer],
         port=record.ports[flow.id],
-        rate_bps=plan.ceilings_bps.get(flow.id, plan.rates_bps[flow.id]),
+        rate_bps=_most_bps(plan, flow.id),
     )
+
+
+def _most_bps(plan: Plan, flow: FlowId) -> float:
+    """What its sender keeps to, where tc does not see to it."""
+    return plan.ceilings_bps.get(flow, plan.rates_bps[flow])
 
 
 def _of(job: Job, flows: Collection[FlowId]) -> list[Flow]:

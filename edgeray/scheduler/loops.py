@@ -97,10 +97,11 @@ class Loops:
             attendance.given_up.remove(device)
             attendance.lost.add(device)
         attendance.restarts.pop(device, None)
+        for versions in (record.network, *attendance.entering.values()):  # what is gone is not waited for
+            versions.pop(device, None)
         if device not in record.stages:
             return []
         del record.stages[device]
-        record.network.pop(device, None)
         return self._go_on_without([device], attendance.lost, record, lost)
 
     def device_joined(self, record: JobRecord) -> list[Effect]:
@@ -109,6 +110,8 @@ class Loops:
         attendance, here = record.attendance, self._cluster.addresses
         for device in sorted(attendance.lost):
             carriers = _carriers(record, [device])
+            if record.mode == "cameras":  # whose flows go other ways, where there are any
+                carriers = tuple(other for other in carriers if other in here)
             if not all(other in here for other in (device, *carriers)):
                 continue
             attendance.lost.remove(device)

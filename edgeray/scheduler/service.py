@@ -37,6 +37,7 @@ from edgeray.scheduler.effects import (
     StopStage,
 )
 from edgeray.scheduler.fleet import Fleet
+from edgeray.scheduler.heard import SILENT_S, Heard
 from edgeray.scheduler.jobs import JobRecord, Phase, sinks_of
 from edgeray.scheduler.journal import Journal, name_the_lost
 from edgeray.scheduler.keys import Keys
@@ -62,7 +63,6 @@ from policies.model import (
 
 log = logging.getLogger(__name__)
 
-SILENT_S = 20.0  # a node that has not reported for so long is lost; samples come every second
 TICK_S = 1.0
 
 
@@ -90,8 +90,7 @@ class SchedulerService:
         self._packages: dict[JobId, AppPackage] = {}
         self._keys = Keys()
         self._results: dict[JobId, dict[str, dict[str, int]]] = {}
-        self._samples: dict[DeviceId, DeviceSample] = {}
-        self._heard_s: dict[DeviceId, float] = {}
+        self._heard = Heard()
         self._progress = Progress()
         self._watching = Watching(self._progress)
         self._alarm = threading.Timer(0.0, self._ring)
@@ -198,12 +197,16 @@ class SchedulerService:
     def node_joined(self, device: DeviceId, address: str, node: NodeHandle) -> None:
         """A node that was reset stands ready."""
         self._fleet.join(device, node)
-        self._heard_s[device] = self._clock()
+        self._heard.joined(device, self._clock())
         self._post(ev.DeviceJoined(at_s=self._clock(), device=device, address=address))
 
     def node_lost(self, device: DeviceId, reason: str) -> None:
         if self._fleet.leave(device):
             self._post(ev.DeviceLost(at_s=self._clock(), device=device, reason=reason))
+
+    def returned(self) -> set[DeviceId]:
+        """Devices that were lost for their silence and have been heard of again: their nodes are to join anew."""
+        return self._heard.returned - set(self._fleet.nodes)
 
     def devices(self) -> list[DeviceView]:
         now_s = self._clock()
@@ -214,8 +217,8 @@ class SchedulerService:
             device_view(
                 device,
                 joined.get(device.id),
-                self._samples.get(device.id),
-                now_s - self._heard_s.get(device.id, now_s),
+                self._heard.samples.get(device.id),
+                self._heard.age_s(device.id, now_s),
                 tuple(job for job, stages in placed if device.id in stages),
             )
             for device in self._network.devices.values()
@@ -235,8 +238,7 @@ class SchedulerService:
     # Telemetry
 
     def telemetry(self, sample: DeviceSample) -> None:
-        self._samples[DeviceId(sample.device)] = sample
-        self._heard_s[DeviceId(sample.device)] = self._clock()
+        self._heard.take(sample, self._clock(), self._fleet.nodes)
         self._progress.add(sample)
 
     def stage_ended(self, job: JobId, device: DeviceId, end: StageEnd) -> None:
@@ -294,8 +296,7 @@ class SchedulerService:
         for measured in self._watching.due(now_s, running):
             self._post(measured)
         for device in self._fleet.nodes:
-            silent_s = now_s - self._heard_s.get(device, now_s)
-            if silent_s > SILENT_S:
+            if (silent_s := self._heard.age_s(device, now_s)) > SILENT_S:
                 self.node_lost(device, f"silent for {silent_s:.0f} s")
 
     # Effects

@@ -205,7 +205,8 @@ class SchedulerState:
         if record.mode == "once" and record.plan is not None:
             self._lanes.admit(record.id, record.plan, at_s)
         starts: list[Effect] = [StartStage(device=device, job=record.id) for device in sorted(record.stages)]
-        return [changed(record, "running"), *starts]
+        # A stage that was deployed before the cameras were mapped anew does not know of it.
+        return [changed(record, "running"), *starts, *map_streams(record, sorted(record.stages))]
 
     def _ended_or(self, record: JobRecord, outcome: Outcome, at_s: float) -> list[Effect]:
         """The job's end, or what it takes to go on."""

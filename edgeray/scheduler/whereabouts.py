@@ -41,8 +41,9 @@ def query(fleet: Fleet, job: JobId, described: Job | None, person: int | None) -
     brought = _brought(fleet, job, described)
     devices = _devices(described, brought)
     if not devices:
+        unknown = "" if described else ", or the device with its archive does not answer"
         raise BadInputError(
-            f"{job} watched no cameras\n"
+            f"{job} watched no cameras{unknown}\n"
             "  expected: a job of kind: streams that has run on this cluster\n"
             "  remedy:   see `edgeray jobs`"
         )

@@ -1,5 +1,6 @@
 """The live system's scheduler and policies under a virtual clock."""
 
+from edgeray.simulator.cameras import Course, SimulatedCameras, simulate_cameras
 from edgeray.simulator.outcome import Outcome, SimulatedJob
 from edgeray.simulator.scenario import (
     Arrival,
@@ -14,14 +15,17 @@ from edgeray.simulator.training import SimulatedTraining, simulate_training
 
 __all__ = [
     "Arrival",
+    "Course",
     "DeviceFails",
     "DeviceReturns",
     "Disturbance",
     "LinkChanges",
     "Outcome",
     "Scenario",
+    "SimulatedCameras",
     "SimulatedJob",
     "SimulatedTraining",
     "simulate",
+    "simulate_cameras",
     "simulate_training",
 ]

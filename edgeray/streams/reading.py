@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeray.streams.archive import Synced
 from edgeray.streams.database import read_only
+from edgeray.streams.everybody import everybody
 from edgeray.streams.store import last_seq
 from edgeray.streams.trajectory import (
     GAP_S,
@@ -22,7 +23,6 @@ from edgeray.streams.trajectory import (
     Visit,
     in_order,
     persons_of,
-    summary,
     visits_of,
 )
 
@@ -98,25 +98,23 @@ def stored(store: Path, after: Mapping[str, int], limit: int = PAGE_ROWS) -> Par
 def find(archive: Path, parts: Sequence[Part], person: int | None, *, gap_s: float = GAP_S) -> Found:
     """`trajectory` of an archive, and of parts that may not have come there yet.
 
-    Reads the sightings of one person after another, so that it needs memory for those of one only.
+    Needs memory for the sightings of one person, and of tracks that nobody has named.
     """
     fresh: dict[Track, list[Seen]] = defaultdict(list)
     for part in parts:
         for look in part.seen:
             fresh[look.of].append(look)
+    looks = [look for of_track in fresh.values() for look in of_track]
     with _archived(archive) as kept:
         named = [*kept.named(), *(row for part in parts for row in part.named)]
-        nameless = [*kept.seen(kept.nameless()), *(look for looks in fresh.values() for look in looks)]
-        persons = persons_of(named, nameless)
-        tracks: dict[int, list[Track]] = defaultdict(list)
-        for track, who in sorted(persons.items()):
-            tracks[who].append(track)
-        if person is not None:
-            visits = _visits(person, tracks.get(person, []), kept, fresh, gap_s)
-            return Found(visits=visits, persons=(), known=len(tracks))
-        everybody = (_visits(who, tracks[who], kept, fresh, gap_s) for who in sorted(tracks))
-        summaries = tuple(summary(visits) for visits in everybody if visits)
-    return Found(visits=(), persons=summaries, known=len(tracks))
+        persons = persons_of(named, [*kept.seen(kept.nameless()), *looks])
+        if person is None:
+            found = everybody(kept.db, persons, looks, gap_s)
+            return Found(visits=(), persons=found, known=len(found))
+        tracks = sorted(track for track, who in persons.items() if who == person)
+        visits = _visits(person, tracks, kept, fresh, gap_s)
+        known = {who for track, who in persons.items() if track in fresh or kept.has_seen(track)}
+    return Found(visits=visits, persons=(), known=len(known))
 
 
 def _visits(
@@ -134,7 +132,7 @@ class _Archived:
     """One view of an archive; an empty one of an archive that is not there."""
 
     def __init__(self, db: sqlite3.Connection | None) -> None:
-        self._db = db
+        self.db = db
 
     def named(self) -> list[Named]:
         return list(
@@ -166,8 +164,11 @@ class _Archived:
             )
             yield from map(Seen._make, rows)
 
+    def has_seen(self, track: Track) -> bool:
+        return next(self.seen((track,)), None) is not None
+
     def _rows(self, statement: str, *values: str | int) -> Iterable[tuple[Any, ...]]:
-        return () if self._db is None else self._db.execute(statement, values)
+        return () if self.db is None else self.db.execute(statement, values)
 
 
 @contextmanager

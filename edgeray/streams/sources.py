@@ -140,15 +140,18 @@ class _FilmSource:
         number = self._start
         while self._spec.frames is None or number < self._spec.frames:
             time_s = number / rate
-            index = math.floor(
-                number * self.frames_per_s / rate + 1e-6
-            )  # a whole number must not become one less
+            # A whole number must not become one less.
+            index = math.floor(number * self.frames_per_s / rate + 1e-6)
+            if self._is_over(index):
+                return
             picture = self._views[self._look_at(time_s)].picture(index)
-            over = index >= self._film.count and not self._spec.repeat  # how long it is may only be known now
-            if picture is None or over:
+            if picture is None or self._is_over(index):  # how long it is may only be known now
                 return
             yield Shot(number=number, time_s=time_s, picture=picture)
             number += 1
+
+    def _is_over(self, index: int) -> bool:
+        return index >= self._film.count and not self._spec.repeat
 
     def _look_at(self, time_s: float) -> Look:
         if not self._spec.scenes:

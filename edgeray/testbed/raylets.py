@@ -33,6 +33,10 @@ SYSTEM_CONFIG: Mapping[str, int | bool] = {
     "task_events_report_interval_ms": 0,
     "gcs_pull_resource_loads_period_milliseconds": 60_000,
     "event_stats": False,
+    # A device that is cut off for a minute keeps what it runs: its scheduler does without it after 20 s, and takes it
+    # back when it is heard of again. By Ray's own limits (65 s of failed checks, 60 s without the head) it would be dead.
+    "health_check_failure_threshold": 12,
+    "gcs_rpc_server_reconnect_timeout_s": 180,
     # Workers of several devices share this machine's memory; Ray's monitor would see it as one full device.
     "memory_monitor_refresh_ms": 0,
 }

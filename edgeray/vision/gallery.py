@@ -32,10 +32,10 @@ class _Person:
 class Gallery:
     """Numbers people: the most alike of those known, or somebody new below the threshold.
 
-    A person is as alike as the most alike of its kept features is. threshold: apps/reid/README.md says how the default was
-    chosen. keep: features a person at most; the oldest of the camera with the most goes first, so that no camera crowds
-    out another. most: so many people are known at most; who was not seen for longest is forgotten, and no number is given
-    twice.
+    A person is as alike as the most alike of its kept features is.
+    threshold: apps/reid/README.md says how the default was chosen. keep: features a person at most; the oldest of the
+    camera with the most goes first, so that no camera crowds out another. most: so many people are known at most; who
+    was not seen for longest is forgotten, and no number is given twice.
     """
 
     def __init__(self, threshold: float = 0.67, keep: int = 20, most: int = 2000) -> None:

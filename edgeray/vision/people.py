@@ -40,8 +40,7 @@ class Detect:
     """Finds people with SSDLite-MobileNetV2, at 300 x 300 pixels.
 
     min_score: probability from which a box counts; low, since a tracker asks more of whom it has not seen before.
-    overlap: intersection over union from which two boxes are one
-    person.
+    overlap: intersection over union from which two boxes are one person.
     """
 
     def __init__(self, min_score: float = 0.1, overlap: float = 0.45) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class StreamMapping:
         seen = watched(workload, network)
         if isinstance(seen, Refusal):
             return seen
-        if problems := _absent(workload, network):
+        if problems := _absent(workload, network) or _apart(workload, seen):
             return Refusal(problems)
         mapping = self._mapping(seen)
         if isinstance(mapping, Refusal):
@@ -115,15 +115,11 @@ class StreamMapping:
         seen = watched(running.workload, snapshot.network)
         if isinstance(seen, Refusal):
             return None
-        now = mapping_of(seen, {c: (p.detect_on, p.identify_on) for c, p in mapped.streams.items()})
-        kept = now is not None and len(mapped.streams) == len(seen.cameras) and seen.instance.fits(*now)
-        if kept and (self.name in STATIC or snapshot.now_s - mapped.decided_s < job.streams.settle_s):
-            return None
-        found = self._mapping(seen)
-        if isinstance(found, Refusal):
-            return None
-        if kept and now is not None and not self._pays(seen, now, found, job.streams):
-            return None
+        now = _kept(seen, mapped)
+        settled = self.name not in STATIC and snapshot.now_s - mapped.decided_s >= job.streams.settle_s
+        found = self._mapping(seen) if now is None or settled else Refusal(("it has just moved",))
+        if isinstance(found, Refusal) or (now is not None and not self._pays(seen, now, found, job.streams)):
+            return None if now is None else _other_ways(running, seen, now)
         return _beside(plan_of(self.name, running.workload, seen, *found, now_s=snapshot.now_s), running.plan)
 
     def _pays(self, seen: Watched, now: tuple[Ints, Ints], then: tuple[Ints, Ints], streams: Streams) -> bool:
@@ -145,6 +141,35 @@ def _absent(workload: Workload, network: Network) -> tuple[str, ...]:
     streams = workload.job.streams
     away = [] if streams is None else [device for device in streams.edges if device not in network.devices]
     return (f"waits for {', '.join(sorted(away))} to join",) if away else ()
+
+
+def _apart(workload: Workload, seen: Watched) -> tuple[str, ...]:
+    """Edges between which nothing leads: a stage's flows are those that it is deployed with, so that they would never
+    have any."""
+    streams, index = workload.job.streams, seen.graph.index
+    here = [] if streams is None else sorted(device for device in streams.edges if device in index)
+    apart = [f"{a} and {b}" for a, b in combinations(here, 2) if (index[a], index[b]) not in seen.routes]
+    return (f"waits for a way between {', '.join(apart)}",) if apart else ()
+
+
+def _kept(seen: Watched, mapped: Mapped) -> tuple[Ints, Ints] | None:
+    """The mapping as it is; None where it cannot be kept."""
+    now = mapping_of(seen, {c: (p.detect_on, p.identify_on) for c, p in mapped.streams.items()})
+    if now is None or len(mapped.streams) != len(seen.cameras) or not seen.instance.fits(*now):
+        return None
+    return now
+
+
+def _other_ways(running: RunningJob, seen: Watched, now: tuple[Ints, Ints]) -> Plan | None:
+    """The same mapping where flows must go other ways, or have more or less room on theirs; None: they do not."""
+    old = running.plan
+    assert old.mapped is not None, "it is kept"
+    plan = plan_of(old.policy, running.workload, seen, *now, now_s=old.mapped.decided_s)
+    same = all(
+        old.routes.get(flow) == route and old.ceilings_bps.get(flow) == plan.ceilings_bps[flow]
+        for flow, route in plan.routes.items()
+    )
+    return None if same else _beside(plan, old)
 
 
 def plan_of(policy: str, workload: Workload, seen: Watched, x: Ints, y: Ints, *, now_s: float = 0.0) -> Plan:

@@ -133,8 +133,12 @@ class _Reading:
         crop_bits = 8 * self._bytes("detect") * calls
         away = at[:, None] != np.arange(len(self._types))[None, :]
         send_s = self._sending("encode")
-        detect_s = self._seconds("detect") + away * (self._seconds("decode") + send_s)
-        identify_s = self._seconds("identify") * calls[:, None]
+        detect_s = self._seconds("detect") + np.where(away, self._seconds("decode") + send_s, 0.0)
+        once_s = self._seconds("identify")
+        identify_s = np.where(np.isfinite(once_s), once_s, 0.0) * calls[:, None]
+        identify_s[~np.isfinite(once_s)] = (
+            np.inf
+        )  # also where nobody is to be identified: none times that is no number
         workers = np.array([device in self._streams.workers for device in self._graph.devices])
         detect_s[:, ~workers] = identify_s[:, ~workers] = np.inf
         upload_s = self._upload_s(routes, at, frame_bits)

@@ -10,6 +10,8 @@ import numpy as np
 
 KEPT_S = 1800
 MOST_SERIES = 4096
+# So much is kept beyond what can be read: steps begin at whole multiples, so the oldest one reaches further back.
+_SPARE_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +27,16 @@ class Excerpt:
 
 
 class History:
-    """A ring of kept_s seconds by series, in one array: 7 kB a series.
+    """A ring of kept_s seconds (and a few more) by series, in one array: 7 kB a series.
 
     A series that was silent for the whole ring is forgotten; of more than most_series the longest silent one goes.
     """
 
     def __init__(self, kept_s: int = KEPT_S, most_series: int = MOST_SERIES) -> None:
         self._kept_s = kept_s
+        self._ring_s = kept_s + _SPARE_S
         self._most = most_series
-        self._values = np.full((64, kept_s), np.nan, dtype=np.float32)
+        self._values = np.full((64, self._ring_s), np.nan, dtype=np.float32)
         self._rows: dict[str, int] = {}
         self._written_s: dict[str, int] = {}
         self._free = list(range(63, -1, -1))
@@ -47,7 +50,7 @@ class History:
             for name, value in values.items():
                 if value is not None:
                     row = self._row(name)  # first: it may make the array larger
-                    self._values[row, int(at_s) % self._kept_s] = value
+                    self._values[row, int(at_s) % self._ring_s] = value
                     self._written_s[name] = int(at_s)
 
     def read(self, names: Sequence[str], *, now_s: float, seconds: int, points: int) -> Excerpt:
@@ -58,8 +61,8 @@ class History:
             self._advance(int(now_s))
             # Steps begin at whole multiples, so that a value already drawn never changes.
             end = int(now_s) // step * step
-            steps = min(seconds, self._kept_s - 1 - (int(now_s) - end)) // step
-            columns = np.arange(end - steps * step, end) % self._kept_s
+            steps = min(seconds, self._ring_s - 1 - (int(now_s) - end)) // step
+            columns = np.arange(end - steps * step, end) % self._ring_s
             series = {name: self._steps(name, columns, step) for name in names}
         return Excerpt(step_s=step, end_age_s=now_s - end, series=series)
 
@@ -80,12 +83,12 @@ class History:
         """Empty the seconds that nobody recorded; the time of a clock that stood still or was late changes nothing."""
         if self._second is None:
             self._second = second
-        passed = min(second - self._second, self._kept_s)
+        passed = min(second - self._second, self._ring_s)
         if passed <= 0:
             return
-        self._values[:, np.arange(second - passed + 1, second + 1) % self._kept_s] = np.nan
+        self._values[:, np.arange(second - passed + 1, second + 1) % self._ring_s] = np.nan
         self._second = second
-        for name in [name for name, at in self._written_s.items() if at <= second - self._kept_s]:
+        for name in [name for name, at in self._written_s.items() if at <= second - self._ring_s]:
             self._forget(name)
 
     def _row(self, name: str) -> int:

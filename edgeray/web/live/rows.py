@@ -82,7 +82,7 @@ def link_rows(network: Mapping[str, Any], samples: Mapping[str, Mapping[str, Any
 
 def flow_rows(jobs: Rows, samples: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """The flows between devices of the jobs that are placed. measured_bps: on the wire, or where the kernel does not
-    count, what the application sent."""
+    count, what the application sent. ceiling_bps: what a flow may borrow up to, None where the grant is the most."""
     measured = _sent_by_flow(samples)
     rows = []
     for job in jobs:
@@ -102,6 +102,7 @@ def flow_rows(jobs: Rows, samples: Mapping[str, Mapping[str, Any]]) -> list[Row]
                     "to": flow["to"],
                     "route": route,
                     "granted_bps": granted if granted is not None else flow.get("rate_bps"),
+                    "ceiling_bps": flow.get("ceil_bps"),
                     "measured_bps": None if sent is None else _per_s(sent, window) * 8,
                     "backlog_bytes": sample.get("backlog_bytes"),
                 }

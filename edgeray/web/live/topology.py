@@ -9,7 +9,7 @@ from typing import Any
 from edgeray.web.layout import device_positions
 
 PIXELS_PER_INCH = 96.0
-BOX_IN = (1.75, 1.2)
+BOX_IN = (1.75, 1.4)
 """Every device's box: its id, its type, two bars and what is placed there."""
 # Left free around each box, for the lines and what is written beside them.
 _ROOM_IN = (0.8, 0.45)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +230,7 @@ def test_pictures_that_are_passed_over_are_not_made(video: str, monkeypatch: pyt
 @contextmanager
 def served(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        def do_GET(self) -> None:
             answer(self)
 
         def log_message(self, *args: Any) -> None:
@@ -304,7 +304,7 @@ def test_a_lost_stream_is_connected_again_and_said(caplog: pytest.LogCaptureFixt
     assert seen == sorted(seen)
     assert seen[0] < 6 <= 10 <= seen[-1]
     assert all(shot.picture.shape == (24, 32, 3) for shot in found)
-    assert all(first.time_s < second.time_s for first, second in zip(found, found[1:], strict=False))
+    assert all(first.time_s < second.time_s for first, second in pairwise(found))
     assert [record.message.split(" ", 3)[3].split(";")[0] for record in caplog.records[:2]] == [
         "was lost",
         "is back",
@@ -414,7 +414,10 @@ def test_wrong_cameras_are_refused_with_what_was_found(args: dict[str, Any], sai
             "shift_s": st.floats(-100, 100),
             "tiles": st.integers(1, 4),
             "scenes": st.lists(
-                st.fixed_dictionaries({"seconds": st.floats(0.1, 1000)}, optional={"still": st.booleans(), "size": st.just([4, 5])}),
+                st.fixed_dictionaries(
+                    {"seconds": st.floats(0.1, 1000)},
+                    optional={"still": st.booleans(), "size": st.just([4, 5])},
+                ),
                 max_size=3,
             ),
         },

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from edgeray.errors import BadInputError, ClusterError
-from edgeray.scheduler.views import DeviceView, JobView
+from edgeray.scheduler.views import DeviceView, JobView, StreamView
 from edgeray.telemetry.records import DeviceSample, FlowSample, LinkSample, StageSample, TaskSample
 from edgeray.web.live import bridge
 from policies.model import Device, DeviceId, Link, Network, link_id
@@ -108,15 +108,19 @@ class FakeCluster:
         missing = [{"device": name, "synced_s": SEEN_S + 30} for name in self._trouble().get("lost", ())]
         rest = {"job": job, "complete": not missing, "missing": missing}
         if person is None:
-            persons = [
-                *({"person": n, "visits": 1 + n % 3, "cameras": 1 + n % 4, "first_s": SEEN_S, "last_s": SEEN_S + 9 * n} for n in range(1, 15)),
-            ]  # fmt: skip
-            return {"persons": persons, **rest}
-        visits = [
-            {"person": person, "camera": f"gate-{n % self._cameras}", "device": self.names[n % len(self.names)], "from_s": SEEN_S + 40 * n, "to_s": SEEN_S + 40 * n + 25, "frames": 120 + n}
-            for n in range(5)
-        ]  # fmt: skip
-        return {"person": person, "visits": visits, **rest}
+            return {"persons": [_person(n) for n in range(1, 15)], **rest}
+        return {"person": person, "visits": [self._visit(person, n) for n in range(5)], **rest}
+
+    def _visit(self, person: int, number: int) -> dict[str, Any]:
+        from_s = SEEN_S + 40 * number
+        return {
+            "person": person,
+            "camera": f"gate-{number % self._cameras}",
+            "device": self.names[number % len(self.names)],
+            "from_s": from_s,
+            "to_s": from_s + 25,
+            "frames": 120 + number,
+        }
 
     def _device(self, name: str, number: int, living: list[Any]) -> DeviceView:
         device, trouble, at = self.network_told.devices[DeviceId(name)], self._trouble(), self._at()
@@ -137,38 +141,64 @@ class FakeCluster:
         )  # fmt: skip
 
     def _sample(self, name: str, number: int) -> DeviceSample:
-        at, wave = self._at(), 0.5 + 0.5 * math.sin(self._at() / 7 + number)
-        links = tuple(
-            LinkSample(link=str(link.id), peer=next(str(end) for end in link.ends if end != name), capacity_bps=link.capacity_bps, wire_bytes=int(link.capacity_bps / 8 * wave * (0.98 if number == 1 else 0.5)), control_bytes=900)
-            for link in self.network_told.links.values()
-            if name in link.ends
-        )  # fmt: skip
-        flows = tuple(
-            FlowSample(flow=f"reid-3/{a}->{b}", granted_bps=2e6, payload_bytes=100_000, items=5, wire_bytes=int(200_000 + 40_000 * wave), backlog_bytes=1500, dropped_packets=0)
-            for a, b, route in self._routes()
-            if route[0] == name
-        )  # fmt: skip
-        task = TaskSample(task=f"edge-{name}", items=8, items_total=80, dropped_total=0, busy_s=0.4 + 0.3 * wave, queue=1, dropped=0, latency_p50_s=0.1, latency_p95_s=0.2)  # fmt: skip
-        stage = StageSample(job="reid-3", device=name, at_s=at, window_s=1.0, pid=7, cpu_s=0.4, memory_bytes=10**8, tasks=(task,), flows=flows)  # fmt: skip
-        return DeviceSample(device=name, at_s=at, window_s=1.0, cpu_fraction=0.35 + 0.6 * wave, memory_bytes=int(4e8 + 2e8 * wave), enforcement="tc", links=links, stages=(stage,))  # fmt: skip
+        wave = 0.5 + 0.5 * math.sin(self._at() / 7 + number)
+        load = wave * (0.98 if number == 1 else 0.5)
+        links = [link for link in self.network_told.links.values() if name in link.ends]
+        return DeviceSample(
+            device=name,
+            at_s=self._at(),
+            window_s=1.0,
+            cpu_fraction=0.35 + 0.6 * wave,
+            memory_bytes=int(4e8 + 2e8 * wave),
+            enforcement="tc",
+            links=tuple(_link_sample(link, name, load) for link in links),
+            stages=(self._stage(name, wave),),
+        )
+
+    def _stage(self, name: str, wave: float) -> StageSample:
+        flows = [f"reid-3/{a}->{b}" for a, b, route in self._routes() if route[0] == name]
+        return StageSample(
+            job="reid-3",
+            device=name,
+            at_s=self._at(),
+            window_s=1.0,
+            pid=7,
+            cpu_s=0.4,
+            memory_bytes=10**8,
+            tasks=(_task_sample(f"edge-{name}", wave),),
+            flows=tuple(_flow_sample(flow, wave) for flow in flows),
+        )
 
     def _routes(self) -> list[tuple[str, str, list[str]]]:
-        names, count = self.names, len(self.names)
-        return [
-            (f"edge-{names[n % count]}", f"part-{n}", [names[n % count], names[(n + 1) % count], names[(n + 2) % count]][: 2 + n % 2])
-            for n in range(self._flows)
-        ]  # fmt: skip
+        found = []
+        for n in range(self._flows):
+            passed = [self.names[(n + step) % len(self.names)] for step in range(2 + n % 2)]
+            found.append((f"edge-{passed[0]}", f"part-{n}", passed))
+        return found
 
-    def _living(self) -> list[Any]:
-        if "reid-3" in self.stopped:
-            return [self._job("attributes-1", mode="stream")]
-        flows = [{"from": a, "to": b, "route": route, "rate_bps": 2e6} for a, b, route in self._routes()]
-        placement = {f"edge-{name}": name for name in self.names}
-        return [
+    def _living(self) -> list[JobView]:
+        rounds = {
+            "placement": {"server": "e1", "client-1": "e2"},
+            "throughput_per_s": 0.25,
+            "bottleneck": "device e2",
+            "rounds": {"round_s": 3.9},
+        }
+        flows = [
+            {"from": a, "to": b, "route": route, "rate_bps": 2e6, "ceil_bps": 8e6}
+            for a, b, route in self._routes()
+        ]
+        watching = {
+            "placement": {f"edge-{name}": name for name in self.names},
+            "flows": flows,
+            "throughput_per_s": 8.0,
+            "bottleneck": "device e2",
+        }
+        jobs = [
             self._job("attributes-1", mode="stream", detail=EVIL),
-            self._job("split-2", mode="loop", rounds_done=3, rounds_total=20, round_s=4.1, plan={"placement": {"server": "e1", "client-1": "e2"}, "throughput_per_s": 0.25, "bottleneck": "device e2", "rounds": {"round_s": 3.9}}),
-            _WithStreams(self._job("reid-3", mode="cameras", plan={"placement": placement, "flows": flows, "throughput_per_s": 8.0, "bottleneck": "device e2"}), self._streams()),
-        ]  # fmt: skip
+            self._job("split-2", mode="loop", rounds_done=3, rounds_total=20, round_s=4.1, plan=rounds),
+            self._job("reid-3", mode="cameras", plan=watching, streams=self._streams()),
+        ]
+        return [job for job in jobs if job.job not in self.stopped]
 
     def _job(self, job: str, **changes: Any) -> JobView:
         plan = {
@@ -178,33 +208,85 @@ class FakeCluster:
             "flows": [],
         }
         values: dict[str, Any] = {
-            "job": job, "app": job.rpartition("-")[0], "policy": "joint", "phase": "running", "detail": "", "reasons": (), "plan": plan,
-            "submitted_s": SEEN_S, "started_s": SEEN_S + 1, "ended_s": None, "waited_s": 1.0, "items": 1234, "dropped": 3,
-            "rate_per_s": 11.2 + math.sin(self._at() / 5), "latency_p50_s": 0.12, "latency_p95_s": 0.31,
-        }  # fmt: skip
+            **{"job": job, "app": job.rpartition("-")[0], "policy": "joint", "phase": "running"},
+            **{"detail": "", "reasons": (), "plan": plan, "items": 1234, "dropped": 3},
+            **{"submitted_s": SEEN_S, "started_s": SEEN_S + 1, "ended_s": None, "waited_s": 1.0},
+            "rate_per_s": 11.2 + math.sin(self._at() / 5),
+            **{"latency_p50_s": 0.12, "latency_p95_s": 0.31},
+        }
         return JobView(**{**values, **changes})
 
     def _ended(self) -> JobView:
-        return self._job("poster-0", mode="once", phase="failed", detail="device e9 was lost", ended_s=SEEN_S + 60, tasks_done=3, tasks_total=9)  # fmt: skip
+        ended = {"phase": "failed", "detail": "device e9 was lost", "ended_s": SEEN_S + 60}
+        return self._job("poster-0", mode="once", tasks_done=3, tasks_total=9, **ended)
 
-    def _streams(self) -> tuple[dict[str, Any], ...]:
+    def _streams(self) -> tuple[StreamView, ...]:
         count = len(self.names)
         return tuple(
-            {
-                **{"camera": f"gate-{n}", "device": self.names[n % count], "detect_on": self.names[(n + n % 2) % count], "identify_on": self.names[0]},
-                **{"frames": 900 + n, "dropped": n, "fps": 7.5 + math.sin(self._at() / 4 + n), "planned_fps": 8.0, "people": 3},
-                **{"latency_p50_s": 0.12 + 0.02 * n, "latency_p95_s": 0.3 + 0.02 * n, "moving": n == 1},
-            }
+            StreamView(
+                camera=f"gate-{n}",
+                device=self.names[n % count],
+                detect_on=self.names[(n + n % 2) % count],
+                identify_on=self.names[0],
+                frames=900 + n,
+                dropped=n,
+                fps=7.5 + math.sin(self._at() / 4 + n),
+                planned_fps=8.0,
+                planned_latency_s=0.14,
+                latency_p50_s=0.12 + 0.02 * n,
+                latency_p95_s=0.3 + 0.02 * n,
+                people=10 / 3,
+                asked=21 + n,
+                moving=n == 1,
+            )
             for n in range(self._cameras)
-        )  # fmt: skip
+        )
 
 
-class _WithStreams(dict[str, Any]):
-    """A job's view with its cameras' streams."""
+def _person(number: int) -> dict[str, Any]:
+    return {
+        "person": number,
+        "visits": 1 + number % 3,
+        "cameras": 1 + number % 4,
+        "first_s": SEEN_S,
+        "last_s": SEEN_S + 9 * number,
+    }
 
-    def __init__(self, view: JobView, streams: tuple[dict[str, Any], ...]) -> None:
-        super().__init__(asdict(view), streams=streams)
-        self.job, self.plan = view.job, view.plan
+
+def _link_sample(link: Link, device: str, load: float) -> LinkSample:
+    return LinkSample(
+        link=str(link.id),
+        peer=next(str(end) for end in link.ends if end != device),
+        capacity_bps=link.capacity_bps,
+        wire_bytes=int(link.capacity_bps / 8 * load),
+        control_bytes=900,
+    )
+
+
+def _flow_sample(flow: str, wave: float) -> FlowSample:
+    return FlowSample(
+        flow=flow,
+        granted_bps=2e6,
+        payload_bytes=100_000,
+        items=5,
+        wire_bytes=int(200_000 + 40_000 * wave),
+        backlog_bytes=1500,
+        dropped_packets=0,
+    )
+
+
+def _task_sample(task: str, wave: float) -> TaskSample:
+    return TaskSample(
+        task=task,
+        items=8,
+        items_total=80,
+        dropped_total=0,
+        busy_s=0.4 + 0.3 * wave,
+        queue=1,
+        dropped=0,
+        latency_p50_s=0.1,
+        latency_p95_s=0.2,
+    )
 
 
 def picture(boxes: list[list[float]], number: int) -> bytes:
@@ -213,7 +295,8 @@ def picture(boxes: list[list[float]], number: int) -> bytes:
     cv2.line(image, (0, 110), (384, 96), (150, 150, 150), 2)
     for left, top, right, bottom in boxes:
         middle, head = int((left + right) / 2), int(top + (bottom - top) * 0.12)
-        cv2.ellipse(image, (middle, int((top + bottom) / 2) + 10), (int((right - left) / 3), int((bottom - top) / 2.6)), 0, 0, 360, (60, 50, 90), -1)  # fmt: skip
+        body = (middle, int((top + bottom) / 2) + 10), (int((right - left) / 3), int((bottom - top) / 2.6))
+        cv2.ellipse(image, *body, 0, 0, 360, (60, 50, 90), -1)
         cv2.circle(image, (middle, head), int((bottom - top) * 0.1), (130, 160, 200), -1)
     return bytes(cv2.imencode(".jpg", image)[1])
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,12 +18,11 @@ from edgeray.web.live.guard import host_name, may_act
 from edgeray.web.live.pictures import Pictures
 from edgeray.web.live.plain import plain
 from edgeray.web.live.rows import SILENT_S
-from edgeray.web.live.server import make_app
+from edgeray.web.live.server import STATIC, make_app
 from edgeray.web.live.telemetry import PERIODS_S, Telemetry
 from edgeray.web.live.topology import BOX_IN, PIXELS_PER_INCH, Topology
 
 TOKEN = "correct-horse-battery"
-Get = Callable[..., httpx.Response]
 
 
 class Yard:
@@ -100,7 +99,7 @@ def test_rates_are_those_of_the_samples(yard: Yard) -> None:
         if row["flow"] == f"{flow['job']}/{flow['from']}->{flow['to']}"
     )
     assert flow["measured_bps"] == sent["wire_bytes"] * 8
-    assert flow["granted_bps"] == 2e6
+    assert (flow["granted_bps"], flow["ceiling_bps"]) == (2e6, 8e6)
 
 
 def test_without_kernel_counters_a_flow_is_what_the_application_sent(yard: Yard) -> None:
@@ -254,8 +253,17 @@ def test_stopping_with_the_token(yard: Yard) -> None:
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("127.0.0.1:8266", 200), ("localhost", 200), ("[::1]:8266", 200), ("192.168.1.4:8266", 200), ("evil.example", 421), ("evil.example:8266", 421), ("127.0.0.1.evil.example", 421), ("", 421)],
-)  # fmt: skip
+    [
+        ("127.0.0.1:8266", 200),
+        ("localhost", 200),
+        ("[::1]:8266", 200),
+        ("192.168.1.4:8266", 200),
+        ("evil.example", 421),
+        ("evil.example:8266", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("", 421),
+    ],
+)
 def test_only_under_its_own_name(yard: Yard, host: str, status: int) -> None:
     for path in ("/", "/api/now", "/static/page.js"):
         assert yard.get(path, headers={"Host": host}).status_code == status
@@ -269,6 +277,13 @@ def test_every_answer_carries_the_security_headers(yard: Yard) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_what_browsers_load_goes_into_the_wheel() -> None:
+    asked = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    kinds = {file.suffix for file in STATIC.iterdir()}
+    assert {".js", ".css", ".html", ".svg"} <= kinds
+    assert [kind for kind in kinds if f'"**/*{kind}"' not in asked] == []
 
 
 def test_nothing_is_loaded_from_elsewhere_and_no_text_is_parsed(yard: Yard) -> None:

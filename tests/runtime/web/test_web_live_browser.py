@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +104,9 @@ def test_every_view_shows_what_it_is_for(page: LivePage, browser: Chrome) -> Non
     open_view(browser, "topology")
     until(lambda: len(find(browser, ".map .box")) == 5 and find(browser, ".map .strand"))
     assert len(find(browser, ".map line.link")) == 10
-    assert "detects gate-0" in text(browser, ".map") and "of 20 Mbps" in text(browser, ".map")
+    drawn = text(browser, ".map")
+    assert "detects gate-0" in drawn and "identifies all 4 cameras" in drawn and "of 20 Mbps" in drawn
+    assert "up to 8.00 Mbps" in text(browser, "main")
     open_view(browser, "cameras")
     until(lambda: len(find(browser, ".tile img")) == 4 and len(find(browser, ".tile .person")) == 12)
     until(
@@ -139,6 +140,8 @@ def test_views_are_drawn_and_fit_the_screen(
             open_view(browser, view)
             until(lambda: colours(browser) > 30)
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+            tops = [tab.rect["y"] for tab in find(browser, "#header nav a")]
+            assert len(tops) == len(VIEWS) and len(set(tops)) == 1, "the tabs stand in one row"
             bright = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
             assert bright == ("rgb(244, 245, 247)" if scheme == "light" else "rgb(14, 16, 20)")
     finally:

@@ -118,8 +118,13 @@ def test_where_the_scheduler_can_be_reached(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(None, "No such file"), (b"short", "5 characters"), (b"with a space in it all", "no spaces"), (b"\xff\xfe" * 20, "not a text file")],
-)  # fmt: skip
+    [
+        (None, "No such file"),
+        (b"short", "5 characters"),
+        (b"with a space in it all", "no spaces"),
+        (b"\xff\xfe" * 20, "not a text file"),
+    ],
+)
 def test_bad_token_files(tmp_path: Path, content: bytes | None, told: str) -> None:
     file = tmp_path / "token"
     if content is not None:

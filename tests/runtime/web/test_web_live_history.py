@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeray.web.live.history import History
+from edgeray.web.live.history import KEPT_S, History
 
 KEPT_MOST_BYTES = 300e6
 
@@ -45,9 +45,21 @@ def test_the_ring_forgets() -> None:
     history = History(kept_s=60)
     history.record(100, {"a": 1.0, "b": 1.0})
     history.record(159, {"b": 2.0})
-    assert history.read(["a"], now_s=159.0, seconds=60, points=60).series["a"][0] == 1.0
-    assert history.read(["b"], now_s=159.0 + 60, seconds=60, points=60).series["b"] == [None] * 59
+    assert history.read(["a"], now_s=160.0, seconds=60, points=60).series["a"] == [1.0] + [None] * 59
+    assert history.read(["b"], now_s=160.0 + 60, seconds=60, points=60).series["b"] == [None] * 60
+    history.read(["b"], now_s=160.0 + 120, seconds=60, points=60)
     assert len(history) == 0
+
+
+@pytest.mark.parametrize("now_s", [2000.0, 2001.5, 2005.9])
+def test_all_of_it_can_be_read_wherever_steps_begin(now_s: float) -> None:
+    """As the page asks: half an hour in 300 steps of six seconds, none of them cut short."""
+    history = History()
+    for second in range(int(now_s) + 1):
+        history.record(second, {"a": float(second // 6)})
+    read = history.read(["a"], now_s=now_s, seconds=KEPT_S, points=300)
+    last = int(now_s) // 6 - 1
+    assert (read.step_s, read.series["a"]) == (6, [float(step) for step in range(last - 299, last + 1)])
 
 
 def test_a_gap_longer_than_the_ring_leaves_nothing_of_before() -> None:
@@ -80,7 +92,7 @@ def test_half_an_hour_of_ten_devices_stays_small() -> None:
     told = json.loads(made.stdout)
     assert (told["links"], told["flows"], told["streams"]) == (20, 100, 10)
     assert told["series"] >= 10 * 2 + 20 * 2 + 100 * 2 + 10 * 4
-    assert told["filled"] == told["steps"] >= 295
+    assert told["filled"] == told["steps"] == 300
     assert told["peak_bytes"] < KEPT_MOST_BYTES
     # After five minutes everything is there: what comes then takes no more room.
     assert told["end_bytes"] - told["early_bytes"] < 20e6

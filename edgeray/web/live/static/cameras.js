@@ -37,7 +37,8 @@ function tile(stream) {
       h("dl", null,
         pair("Camera on", stream.device), pair("Detected on", here ? `${stream.detect_on} (here)` : stream.detect_on), pair("Identified on", stream.identify_on),
         pair("Latency p50 / p95", stream.latency_p50_s === null ? MISSING : `${duration(stream.latency_p50_s)} / ${duration(stream.latency_p95_s)}`),
-        pair("People", stream.people ?? MISSING), pair("Dropped", `${stream.dropped} of ${stream.frames + stream.dropped}`))));
+        stream.planned_latency_s === null ? null : pair("Planned latency", duration(stream.planned_latency_s)),
+        pair("People a frame", figures(stream.people)), pair("Re-identified so far", stream.asked), pair("Dropped", `${stream.dropped} of ${stream.frames + stream.dropped}`))));
 }
 
 const pair = (label, value) => h("div", null, h("dt", null, label), h("dd", null, String(value)));

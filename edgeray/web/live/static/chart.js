@@ -39,7 +39,7 @@ export function chart({ id, label, series, stepS, format, height = 132, rerender
         h("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(top * part), y2: y(top * part) }),
         h("text", { class: "tick", x: LEFT - 5, y: y(top * part) + 3.5, "text-anchor": "end" }, all.length || part === 0 ? format(top * part) : ""),
       ]),
-      h("text", { class: "tick", x: LEFT, y: height - 5 }, `${span(steps * stepS)} ago`),
+      h("text", { class: "tick", x: LEFT, y: height - 5 }, series.some((one) => one.values.length) ? `${span(steps * stepS)} ago` : ""),
       h("text", { class: "tick", x: WIDTH - RIGHT, y: height - 5, "text-anchor": "end" }, "now"),
       all.length ? null : h("text", { class: "tick", x: (LEFT + WIDTH) / 2, y: (TOP + bottom) / 2, "text-anchor": "middle" }, "nothing measured yet"),
       series.map((one) => h("path", { class: `line s${one.colour}${one.dashed ? " dashed" : ""}`, d: path(one.values, x, y) })),

@@ -7,7 +7,7 @@ import { grade, loadGrade, stateText } from "./overview.js";
 
 const MANY_FLOWS = 24;
 const LANE_PX = 7;
-const ROWS = 3;
+const ROWS = 4;
 const chosen = { job: "", flow: null };
 let map = null;
 let askedFor = null;
@@ -51,14 +51,15 @@ function drawing(now, flows, rerender) {
       lanes.set(id, [...(lanes.get(id) ?? []), { flow, start, end }]);
     }
   }
+  const crossing = (link) => lanes.get([...link.ends].sort().join("\n")) ?? [];
   const taken = boxes();
   const widest = Math.max(...flows.map((flow) => flow.measured_bps ?? 0), 1);
   return h("svg", { viewBox: `0 0 ${map.width} ${map.height}`, style: { width: `${map.width}px` }, role: "group", "aria-label": `${now.devices.length} devices, ${now.links.length} links` },
     h("defs", null, [0, 1, 2, 3, 4, 5, 6, 7].map((colour) =>
       h("marker", { id: `arrow${colour}`, viewBox: "0 0 8 8", refX: 5, refY: 4, markerWidth: 13, markerHeight: 13, markerUnits: "userSpaceOnUse", orient: "auto" }, h("path", { class: `head s${colour}`, d: "M0 .8 7 4 0 7.2z" })))),
-    now.links.map((link) => linkLine(link)),
-    [...lanes.values()].flatMap((crossing) => crossing.map((lane, order) => strand(lane, order - (crossing.length - 1) / 2, widest))),
-    now.links.map((link) => linkLabel(link, lanes.get([...link.ends].sort().join("\n"))?.length ?? 0, taken)),
+    now.links.map((link) => linkLine(link, crossing(link).length)),
+    [...lanes.values()].flatMap((beside) => beside.map((lane, order) => strand(lane, order - (beside.length - 1) / 2, widest))),
+    now.links.map((link) => linkLabel(link, crossing(link).length, taken)),
     now.devices.map((device) => deviceBox(device, now)));
 }
 
@@ -69,11 +70,12 @@ export const linkLoad = (link) => {
   return sent.length ? Math.max(...sent) / link.capacity_bps : null;
 };
 
-function linkLine(link) {
+// As wide as the flows that cross it, and a little more: its colour is its load.
+function linkLine(link, lanes) {
   const [a, b] = link.ends.map((end) => map.centres[end]);
   if (!a || !b) return null;
   const load = linkLoad(link);
-  return h("line", { key: `line ${link.id}`, class: `link ${load === null ? "unknown" : loadGrade(load)}`, x1: a[0], y1: a[1], x2: b[0], y2: b[1] },
+  return h("line", { key: `line ${link.id}`, class: `link ${load === null ? "unknown" : loadGrade(load)}`, x1: a[0], y1: a[1], x2: b[0], y2: b[1], style: { "stroke-width": `${10 + LANE_PX * lanes}px` } },
     h("title", null, `${link.id}: ${link.ends[0]} sends ${rate(link.sent_bps[0])}, ${link.ends[1]} sends ${rate(link.sent_bps[1])}, capacity ${rate(link.capacity_bps)}`));
 }
 
@@ -95,7 +97,7 @@ function linkLabel(link, lanes, taken) {
   const [start, end] = [edge(a, b, 0), edge(b, a, 0)];
   const [dx, dy] = [end[0] - start[0], end[1] - start[1]];
   const length = Math.hypot(dx, dy) || 1;
-  const away = lanes ? ((lanes - 1) / 2) * LANE_PX + 8 + Math.abs(dy / length) * half + Math.abs(dx / length) * 9 : 0;
+  const away = lanes ? ((lanes - 1) / 2) * LANE_PX + 12 + Math.abs(dy / length) * half + Math.abs(dx / length) * 9 : 0;
   const places = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].flatMap((part) => (away ? [1, -1] : [0]).map((side) => ({
     x: start[0] + dx * part - (dy / length) * away * side - half, y: start[1] + dy * part + (dx / length) * away * side - 9, width: 2 * half, height: 18 })));
   const free = places.find((place) => place.x > 0 && place.x + place.width < map.width && !taken.some((other) => meets(place, other))) ?? places[0];
@@ -154,13 +156,13 @@ function meter(x, y, width, label, fraction, device) {
 // What is on a device, in words: each camera job's streams by what is done there, of other jobs their tasks.
 function placements(device, now) {
   const cameras = new Set(now.streams.map((stream) => stream.job));
-  const list = (job, what, names) => (names.length ? [`${what} ${names.join(", ")}`] : []);
+  const list = (all, what, names) => (!names.length ? [] : [names.length === all && all > 2 ? `${what} all ${all} cameras` : `${what} ${names.join(", ")}`]);
   const watched = [...cameras].flatMap((job) => {
     const mine = now.streams.filter((stream) => stream.job === job);
     return [
-      ...list(job, "camera", mine.filter((stream) => stream.device === device).map((stream) => stream.camera)),
-      ...list(job, "detects", mine.filter((stream) => stream.detect_on === device).map((stream) => stream.camera)),
-      ...list(job, "identifies", mine.filter((stream) => stream.identify_on === device).map((stream) => stream.camera)),
+      ...list(mine.length, "camera", mine.filter((stream) => stream.device === device).map((stream) => stream.camera)),
+      ...list(mine.length, "detects", mine.filter((stream) => stream.detect_on === device).map((stream) => stream.camera)),
+      ...list(mine.length, "identifies", mine.filter((stream) => stream.identify_on === device).map((stream) => stream.camera)),
     ];
   });
   const living = now.jobs.filter((job) => !cameras.has(job.job) && Object.keys(job.placement).length);
@@ -187,7 +189,7 @@ function flowsTable(flows, drawn, rerender) {
           h("th", { scope: "row" }, h("button", { class: "plain", "aria-pressed": String(chosen.flow === id), title: "Show it on the map", onclick: () => choose(id) },
             h("i", { class: colours.has(id) ? `swatch s${colours.get(id)}` : "swatch none" }), `${flow.from} → ${flow.to}`)),
           h("td", { class: "text" }, flow.job), h("td", { class: "text" }, flow.route.join(" → ")),
-          h("td", null, rate(flow.granted_bps)), h("td", null, rate(flow.measured_bps)),
+          h("td", null, rate(flow.granted_bps), flow.ceiling_bps > flow.granted_bps ? h("small", { class: "muted" }, `up to ${rate(flow.ceiling_bps)}`) : null), h("td", null, rate(flow.measured_bps)),
           ratio === null ? h("td", null, MISSING) : h("td", { class: "bar", style: { "--fill": `${Math.min(100, ratio * 100).toFixed(0)}%` } }, percent(ratio)),
           h("td", null, flow.backlog_bytes === null ? MISSING : `${figures(flow.backlog_bytes / 1000)} kB`));
       }))));
