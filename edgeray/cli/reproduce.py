@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from edgeray.errors import BadInputError
 
 if TYPE_CHECKING:
     from edgeray.reproduce.page import Findings
+    from edgeray.reproduce.rules import Claim
 
 ALL = "a,b,c,d,e,f,table"
 SEEDS = 3
@@ -23,39 +25,66 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def reproduce(
+    what: Annotated[
+        str, typer.Argument(help="ents: Fig. 3.11 a-f. dcei: Figs. 5.5 and 5.7 to 5.10, cameras.")
+    ] = "ents",
     quick: Annotated[
         bool, typer.Option("--quick", help="Few points and one seed: under a minute, for a first look.")
     ] = False,
-    only: Annotated[str, typer.Option(help="Which figures, separated by commas.")] = ALL,
+    only: Annotated[
+        str | None, typer.Option(help=f"Which figures of ents, separated by commas; {ALL} without it.")
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help=f"How many random networks for each point; {SEEDS}, or 1 with --quick.")
+        int | None,
+        typer.Option(
+            help=f"How many random networks for each point. ents: {SEEDS}; dcei: 20. Fewer with --quick."
+        ),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="How many processes; as many as there are cores.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Start over instead of going on.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for rows, figures and the page.")] = Path(
-        "reports/reproduce"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for rows, figures and the page: reports/reproduce or reports/dcei."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")
     ] = False,
 ) -> None:
-    """Redraw Fig. 3.11 a-f of the ENTS thesis by simulation, and judge each of its claims.
+    """Redraw the thesis' figures by simulation, and judge each of its claims: of ents (placement) or of dcei (cameras).
 
-    Rows are stored as they are computed: stop it with Ctrl-C and the same command goes on from there. Rows of
+    Rows of ents are stored as they are computed: stop it with Ctrl-C and the same command goes on from there. Rows of
     another version of EdgeRay are computed again; rows of other code of the same version are not, but for --again.
     """
+    if what not in ("ents", "dcei"):
+        raise BadInputError(f"{what}: expected ents or dcei")
+    if any(number is not None and number < 1 for number in (seeds, jobs)):
+        raise BadInputError(f"--seeds {seeds} --jobs {jobs}: expected 1 or more")
+    folder = out if out is not None else Path("reports") / ("reproduce" if what == "ents" else "dcei")
+    if folder.exists() and not folder.is_dir():
+        raise BadInputError(f"--out {folder}: expected a folder, found a file")
+    processes = jobs if jobs is not None else len(os.sched_getaffinity(0))
+    if what == "ents":
+        _ents(
+            ALL if only is None else only, seeds, processes, folder, quick=quick, again=again, as_json=as_json
+        )
+    elif only is not None or again:
+        raise BadInputError(
+            "--only and --again: for ents\n  remedy:   leave them out; dcei is computed as a whole"
+        )
+    else:
+        _dcei(seeds, processes, folder, quick=quick, as_json=as_json)
+
+
+def _ents(
+    only: str, seeds: int | None, processes: int, out: Path, *, quick: bool, again: bool, as_json: bool
+) -> None:
     from edgeray.reproduce.experiments import POLICIES, experiments, trials
 
     count = seeds if seeds is not None else 1 if quick else SEEDS
-    processes = jobs if jobs is not None else len(os.sched_getaffinity(0))
-    if count < 1 or processes < 1:
-        raise BadInputError(f"--seeds {count} --jobs {processes}: expected 1 or more")
     known = experiments(quick=quick)
     names = [name.strip() for name in only.split(",") if name.strip()]
     if not names or any(name not in known for name in names):
         raise BadInputError(f"--only {only}: expected some of {ALL}, separated by commas")
-    if out.exists() and not out.is_dir():
-        raise BadInputError(f"--out {out}: expected a folder, found a file")
     from edgeray.reproduce.page import find, write_findings
     from edgeray.reproduce.running import collect
     from edgeray.reproduce.store import Store
@@ -78,17 +107,43 @@ def reproduce(
     say(f"page: {path}")
 
 
-def _print(findings: Findings) -> None:
-    from rich.table import Table
+def _dcei(seeds: int | None, processes: int, out: Path, *, quick: bool, as_json: bool) -> None:
+    from edgeray.reproduce.dcei import QUICK_SEEDS, SEEDS, points
+    from edgeray.reproduce.dcei_claims import MODELS
+    from edgeray.reproduce.dcei_page import find_dcei, summary, write_dcei
+    from edgeray.reproduce.dcei_rows import collect, trials
 
+    count = seeds if seeds is not None else QUICK_SEEDS if quick else SEEDS
+    with _Bar() as bar:
+        rows = collect(trials(points(quick=quick), range(count)), processes, bar.show)
+    findings = find_dcei(rows, seeds=count, quick=quick)
+    path = write_dcei(findings, out)
+    if as_json:
+        print_json(findings.as_json())
+    else:
+        for model in MODELS:
+            stdout.print(f"{model.title}:", markup=False, highlight=False)
+            _print_claims(findings.claims[model.name])
+        for sentence in summary(findings):
+            stdout.print(sentence, markup=False, highlight=False)
+    say(f"page: {path}")
+
+
+def _print(findings: Findings) -> None:
     from edgeray.reproduce.page import summary
 
-    shown = Table("figure", "claim", "verdict", "our numbers", box=None, padding=(0, 2, 0, 0))
-    for claim in (*findings.claims, *findings.aims):
-        shown.add_row(claim.figure, claim.said, claim.verdict.value, claim.ours)
-    stdout.print(shown)
+    _print_claims([*findings.claims, *findings.aims])
     for sentence in summary(findings):
         stdout.print(sentence, markup=False, highlight=False)
+
+
+def _print_claims(claims: Sequence[Claim]) -> None:
+    from rich.table import Table
+
+    shown = Table("figure", "claim", "verdict", "our numbers", box=None, padding=(0, 2, 0, 0))
+    for claim in claims:
+        shown.add_row(claim.figure, claim.said, claim.verdict.value, claim.ours)
+    stdout.print(shown)
 
 
 class _Bar:

@@ -49,7 +49,7 @@ MEMORY_BYTES = {"nx": 8e9, "tx2": 4e9}
 DETECTOR_BYTES, IDENTIFIER_BYTES = 1e9, 1.5e9
 ORDER = ("nx", "tx2", "nx", "tx2", "nx", "nx", "tx2")
 """The first five are the thesis' devices; it does not say what the sixth and the seventh are."""
-CAMERA_FPS = 15.0
+CAMERA_FPS = 10.0
 """Of an IP camera, whose late frames are dropped. What it compresses itself costs no device anything."""
 DEFAULT_MBPS = 20.0
 SPREAD = 0.3
@@ -82,7 +82,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A point's network and job as a seed draws them. people: a frame, by camera and time; the workload has those at 0."""
+    """A point's network and job as a seed draws them. people: a frame, by camera and time; the workload has the first."""
 
     network: Network
     workload: Workload

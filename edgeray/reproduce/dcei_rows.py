@@ -47,6 +47,7 @@ class DceiRow:
     published_fps: float
     published_latency_s: float
     sustained_fps: float
+    least_fps: float
     called_fps: float
     latency_s: float
     moves: int
@@ -142,6 +143,7 @@ def _row(
         published_fps=float((1 / latencies).mean()),
         published_latency_s=float(latencies.mean()),
         sustained_fps=_between(runs[WINDOW], from_s, to_s)[0],
+        least_fps=min(_counts(runs[WINDOW], from_s, to_s)) / (to_s - from_s),
         called_fps=called_fps,
         latency_s=latency_s,
         moves=runs[WINDOW].moves,
@@ -168,6 +170,10 @@ def _instance(drawn: Setting, at_s: float) -> StreamInstance:
 def _cameras(workload: Workload) -> Sequence[Any]:
     assert workload.job.streams is not None, "the job watches cameras"
     return workload.job.streams.cameras
+
+
+def _counts(run: SimulatedCameras, from_s: float, to_s: float) -> list[int]:
+    return [sum(from_s < at_s <= to_s for at_s, _ in stream.results) for stream in run.streams]
 
 
 def _between(run: SimulatedCameras, from_s: float, to_s: float) -> tuple[float, float]:

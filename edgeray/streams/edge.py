@@ -110,6 +110,7 @@ class Edge:
                 folder,
                 tell=self.tell,
                 edges=tuple(self._recipe.edges),
+                cameras=tuple(self._recipe.cameras),
                 watched=lambda: tuple(self._mapped.streams),
             )
         self._meet(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from policies.model import CameraId, DeviceId
 log = logging.getLogger(__name__)
 
 GALLERY_FILE = "gallery.npz"
+AWAY_S = 120.0
+"""A camera whose device is lost is waited for so long after all others have ended."""
 
 
 class Head:
     """Thread-safe. folder: where the gallery is kept, so that a head that is started again knows everybody.
 
-    edges: of the job, this one included. watched: the cameras that are watched now; the job is over when all of them
-    have ended.
+    edges: of the job, this one included. cameras: of the job; watched: those of them that are watched now. The job is
+    over when all have ended; one whose device is away is waited for, AWAY_S long.
     """
 
     def __init__(
@@ -37,10 +40,13 @@ class Head:
         *,
         tell: Callable[[DeviceId, Any], None],
         edges: Sequence[DeviceId],
+        cameras: Sequence[CameraId],
         watched: Callable[[], Sequence[CameraId]],
     ) -> None:
         self.finished = threading.Event()
         self._archive, self._tell, self._edges, self._watched = archive, tell, tuple(edges), watched
+        self._cameras = tuple(cameras)
+        self._away_since_s: float | None = None
         self._file = folder / GALLERY_FILE
         self._lock = threading.Lock()
         self._gallery = load_gallery(self._file, gallery)
@@ -102,10 +108,16 @@ class Head:
 
     @property
     def over(self) -> bool:
-        """Whether all cameras that are watched have ended."""
-        watched = self._watched()
+        """Whether all cameras have ended, or those that have not have been away for long."""
+        watched, now_s = self._watched(), time.monotonic()
         with self._lock:
-            return bool(self._ended) and self._ended.issuperset(watched)
+            left = [camera for camera in self._cameras if camera not in self._ended]
+            if any(camera in watched for camera in left):
+                self._away_since_s = None
+                return False
+            if self._away_since_s is None:
+                self._away_since_s = now_s
+            return not left or now_s - self._away_since_s >= AWAY_S
 
     def _look_for_the_end(self) -> None:
         if self.over and not self.missing():

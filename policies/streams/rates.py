@@ -8,6 +8,7 @@ from policies.streams.instance import Floats
 
 _FULL = 1 - 1e-9
 _ROUNDS = 60
+_SETTLED = 1e-7
 
 
 def frame_rates(usage_s: Floats, most_per_s: Floats, free_s: Floats | None = None) -> Floats:
@@ -50,12 +51,15 @@ def live_rates(feeding_s: Floats, usage_s: Floats, most_per_s: Floats) -> Floats
     rates = frame_rates(feeding_s + usage_s, most_per_s)
     if not np.isfinite(rates).all():
         return rates
+    alone = np.divide(
+        1.0, feeding_s.max(axis=1), out=np.full(len(rates), np.inf), where=feeding_s.max(axis=1) > 0
+    )
+    most = np.minimum(most_per_s, alone)
     for _ in range(_ROUNDS):
         free = np.maximum(1 - rates @ feeding_s, least)
-        alone = np.divide(
-            1.0, feeding_s.max(axis=1), out=np.full(len(rates), np.inf), where=feeding_s.max(axis=1) > 0
-        )
-        rates = (rates + frame_rates(usage_s, np.minimum(most_per_s, alone), free)) / 2
+        before, rates = rates, (rates + frame_rates(usage_s, most, free)) / 2
+        if (np.abs(rates - before) <= _SETTLED * rates).all():
+            break
     return rates
 
 

@@ -1,8 +1,9 @@
-"""Jobs that watch cameras through any order of events: what must hold throughout."""
+"""Jobs that watch cameras through any order of events, and nodes that do late what they are told: what must hold."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 
 from camera_cases import EDGES, EVERYONE, HUB, YARD, Chosen, watch_workload
 from hypothesis import given, settings
@@ -84,12 +85,16 @@ EVENTS = st.one_of(
 )
 
 
-class Watched:
-    """The state, with what must hold after every event. obedient: nodes do at once what they are told."""
+OBEYING = st.sets(ON) | st.just(frozenset(EVERYONE))
+"""Devices whose nodes have done all that they were told so far."""
+STEPS = st.tuples(EVENTS, OBEYING)
 
-    def __init__(self, *, obedient: bool) -> None:
+
+class Watched:
+    """The state, with what must hold after every event."""
+
+    def __init__(self) -> None:
         self.state = SchedulerState(YARD, lambda name: StreamMapping(name, Chosen()))
-        self._obedient = obedient
         self._versions = dict.fromkeys(EVERYONE, 0)
         self._deploys: Counter[tuple[JobId, DeviceId]] = Counter()
         self._told: dict[tuple[JobId, DeviceId], Mapped | None] = {}
@@ -124,21 +129,17 @@ class Watched:
             for name in NAMES:
                 self._deploys[JobId(name), event.device] = 0
         self._check()
-        if self._obedient:
-            self._obey(event.at_s)
 
-    def _obey(self, at_s: float) -> None:
-        self._obedient = False
-        for device, version in self._versions.items():
-            self.handle(ev.NetworkApplied(at_s=at_s, device=device, version=version))
-        for job, record in tuple(self.state.jobs.items()):
-            for device in tuple(record.stages):
-                self.handle(ev.StageDeployed(at_s=at_s, job=job, device=device))
-        for record in self.state.jobs.values():
-            assert record.phase is not Phase.DEPLOYING, "nobody waits for what is done"
-            if record.phase is Phase.RUNNING:
-                assert not record.attendance.entering
-        self._obedient = True
+    def obey(self, devices: Iterable[DeviceId], at_s: float) -> None:
+        for device in sorted(devices):
+            self.handle(ev.NetworkApplied(at_s=at_s, device=device, version=self._versions[device]))
+            for job, record in tuple(self.state.jobs.items()):
+                if device in record.stages:
+                    self.handle(ev.StageDeployed(at_s=at_s, job=job, device=device))
+        if {*devices} >= {*EVERYONE}:
+            for record in self.state.jobs.values():
+                assert record.phase is not Phase.DEPLOYING, "nobody waits for what is done"
+                assert record.phase is not Phase.RUNNING or not record.attendance.entering
 
     def _check(self) -> None:
         ports = [port for record in self.state.jobs.values() for port in record.ports.values()]
@@ -184,20 +185,23 @@ class Watched:
             assert self.state._rules._sent.get(device, ()) == ()
 
 
-@settings(max_examples=120, deadline=None)
-@given(st.lists(EVENTS, max_size=40), st.booleans())
-def test_any_order_of_events_leaves_a_sound_state(events: list[ev.Event], obedient: bool) -> None:
-    watched = Watched(obedient=obedient)
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=30), st.booleans())
+def test_any_order_of_events_leaves_a_sound_state(
+    steps: list[tuple[ev.Event, Collection[DeviceId]]], runs: bool
+) -> None:
+    """runs: a job does so as it begins."""
+    watched = Watched()
+    workload, job = watch_workload("w", settle_s=0.0), JobId("w")
     watched.handle(
         ev.JobSubmitted(
-            at_s=1,
-            job=JobId("w"),
-            workload=watch_workload("w"),
-            policy="load-aware",
-            needs_profile=False,
-            lease_s=None,
+            at_s=1, job=job, workload=workload, policy="load-aware", needs_profile=False, lease_s=None
         )
     )
-    for event in events:
+    if runs:
+        watched.obey(EVERYONE, 1)
+        assert watched.state.jobs[job].phase is Phase.RUNNING
+    for event, obeying in steps:
         watched.handle(event)
+        watched.obey(obeying, event.at_s)
     watched.tear_down()

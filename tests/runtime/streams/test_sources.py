@@ -327,7 +327,7 @@ def test_a_closed_stream_ends_though_its_camera_is_gone() -> None:
 
     with served(answer) as address:
         source = open_source(SourceSpec(source=address))
-        found = []
+        found: list[Shot] = []
         done = threading.Event()
 
         def read() -> None:

@@ -13,6 +13,7 @@ import pytest
 from live_cluster import EVIL
 from live_page import LivePage, live_page, until
 from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -79,6 +80,23 @@ def text(browser: Chrome, selector: str = "body") -> str:
     )
 
 
+def attributes(browser: Chrome, selector: str, name: str) -> list[str]:
+    """Of all that is there at one moment; the page may draw itself anew between two questions."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].map((e) => e.getAttribute(arguments[1]) ?? '')"
+    )
+    return list(browser.execute_script(script, selector, name))
+
+
+def click(browser: Chrome, selector: str, which: int = 0) -> None:
+    """Once it is there; again when it was replaced just before the click."""
+    found = until(lambda: find(browser, selector)[which:])
+    try:
+        found[0].click()
+    except StaleElementReferenceException:
+        find(browser, selector)[which].click()
+
+
 def open_view(browser: Chrome, name: str) -> None:
     browser.find_element(By.CSS_SELECTOR, f"#header nav a[href='#/{name}']").click()
     until(lambda: find(browser, f"main.{name}"))
@@ -98,9 +116,7 @@ def emulate(browser: Chrome, width: int, height: int, scheme: str) -> None:
 
 
 def test_every_view_shows_what_it_is_for(page: LivePage, browser: Chrome) -> None:
-    assert {"attributes-1", "split-2", "reid-3"} <= {
-        row.get_attribute("data-job") for row in find(browser, "tr[data-job]")
-    }
+    assert {"attributes-1", "split-2", "reid-3"} <= set(attributes(browser, "tr[data-job]", "data-job"))
     open_view(browser, "topology")
     until(lambda: len(find(browser, ".map .box")) == 5 and find(browser, ".map .strand"))
     assert len(find(browser, ".map line.link")) == 10
@@ -116,16 +132,16 @@ def test_every_view_shows_what_it_is_for(page: LivePage, browser: Chrome) -> Non
     )
     assert len(find(browser, ".tile .person.new")) == 4
     assert "e1 (here)" in text(browser, ".tile") and "of 8.00 fps" in text(browser, ".tile")
-    find(browser, ".tile a.person")[0].click()
+    click(browser, ".tile a.person")
     until(lambda: len(find(browser, ".timeline rect.visit")) == 5)
     assert "Person 7" in text(browser, "main")
     assert len(find(browser, ".persons li")) == 14
     open_view(browser, "history")
-    until(lambda: any("L" in (line.get_attribute("d") or "") for line in find(browser, ".chart path.line")))
+    until(lambda: any("L" in drawn for drawn in attributes(browser, ".chart path.line", "d")))
     assert len(find(browser, ".charts section")) == 4
-    find(browser, ".ranges button")[1].click()
+    click(browser, ".ranges button", 1)
     until(lambda: "30 min ago" in text(browser, ".charts"))
-    find(browser, "a[href='#/history/devices']")[0].click()
+    click(browser, "a[href='#/history/devices']")
     until(lambda: len(find(browser, ".charts section")) == 5)
 
 
@@ -154,7 +170,7 @@ def test_a_lost_device_shows_within_three_seconds_on_every_view(page: LivePage, 
     until(lambda: "e3 (silent for" in text(browser, "#alerts"))
     # The fake's last sample may be as old as a second when it falls silent; what is measured is from the loss on.
     assert time.monotonic() - lost_s <= 3.0
-    assert [card.get_attribute("aria-label") for card in find(browser, ".device.silent")] == ["Device e3"]
+    assert attributes(browser, ".device.silent", "aria-label") == ["Device e3"]
     assert "e3 is silent" in text(browser, "#announcer")
     open_view(browser, "topology")
     until(lambda: len(find(browser, ".map .box.silent")) == 1)
@@ -202,9 +218,8 @@ def test_without_the_token_nothing_can_be_stopped(page: LivePage, browser: Chrom
     assert answer == 401
     browser.get("about:blank")
     browser.get(f"{page.base}/#token=guessed-wrong-guessed")
-    until(lambda: find(browser, "tr[data-job='split-2'] button"))
-    find(browser, "tr[data-job='split-2'] button")[0].click()
-    until(lambda: find(browser, "button.danger"))[0].click()
+    click(browser, "tr[data-job='split-2'] button")
+    click(browser, "button.danger")
     until(lambda: "needs the token" in text(browser, "tr[data-job='split-2']"))
 
 
@@ -212,12 +227,12 @@ def test_with_the_token_a_job_is_stopped(page: LivePage, browser: Chrome) -> Non
     """Last, since the job is gone then."""
     assert "token" not in browser.current_url
     row = "tr[data-job='reid-3']"
-    find(browser, f"{row} button")[0].click()
+    click(browser, f"{row} button")
     until(lambda: find(browser, f"{row} button.danger"))
-    find(browser, f"{row} button:not(.danger)")[0].click()
+    click(browser, f"{row} button:not(.danger)")
     until(lambda: not find(browser, f"{row} button.danger"))
-    find(browser, f"{row} button")[0].click()
-    until(lambda: find(browser, f"{row} button.danger"))[0].click()
+    click(browser, f"{row} button")
+    click(browser, f"{row} button.danger")
     until(lambda: not find(browser, row))
     open_view(browser, "cameras")
     until(lambda: "No camera is being watched" in text(browser, "main"))

@@ -5,7 +5,7 @@ import { sparkline } from "./chart.js";
 import { h } from "./dom.js";
 import { duration, figures, MISSING } from "./format.js";
 
-const PICTURE_MS = 400;
+const PICTURE_MS = 350;
 const SPARK_MS = 3000;
 const SPARK_S = 300;
 const pictures = new Map(); // "job/camera": {busy, askedMs, picture, problem}

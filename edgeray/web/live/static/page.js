@@ -1,4 +1,4 @@
-// The page: asks twice a second what is, and draws the view that the address names.
+// The page: asks again and again what is, and draws the view that the address names.
 
 import { ask, takeToken, token } from "./api.js";
 import { h, patch } from "./dom.js";
@@ -9,7 +9,7 @@ import { overview } from "./overview.js";
 import { people } from "./people.js";
 import { topology } from "./topology.js";
 
-const PERIOD_MS = 500;
+const PERIOD_MS = 400; // a device that falls silent shows within 3 s: 2.5 s of silence, and one period
 const LATE_S = 2.5;
 const VIEWS = { overview: ["Overview", overview], topology: ["Topology", topology], cameras: ["Cameras", cameras], people: ["People", people], history: ["History", history] };
 
