@@ -49,9 +49,10 @@ class Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedStream:
-    """One camera, once it was warm. results: (time, latency) of each frame that was done with all that was asked.
+    """One camera. results: (time, latency) of each frame that was done with all that was asked, once it was warm.
 
-    moves: how often its detector moved; identify_moves: its re-identification.
+    taken, dropped: frames that it gave, and that nobody took, from the start. moves: how often its detector
+    moved; identify_moves: its re-identification.
     """
 
     camera: CameraId
@@ -60,6 +61,7 @@ class SimulatedStream:
     planned_fps: float
     seconds: float
     results: tuple[tuple[float, float], ...]
+    taken: int
     dropped: int
     moves: int
     identify_moves: int
@@ -83,6 +85,7 @@ class SimulatedStream:
             "planned_fps": self.planned_fps if math.isfinite(self.planned_fps) else None,
             "latency_s": self.latency_s,
             "latency_p95_s": float(np.quantile(latencies, 0.95)) if latencies else None,
+            "taken": self.taken,
             "dropped": self.dropped,
             "moves": self.moves,
             "identify_moves": self.identify_moves,
@@ -349,6 +352,7 @@ def _stream(camera: CameraId, run: CameraRun, mapped: Mapped, warm_s: float, end
         planned_fps=place.items_per_s,
         seconds=end_s - warm_s,
         results=tuple(each for each in run.results if each[0] > warm_s),
+        taken=run.taken,
         dropped=run.dropped,
         moves=run.moves,
         identify_moves=run.identify_moves,

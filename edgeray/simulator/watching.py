@@ -74,13 +74,13 @@ class CameraRun:
     """One camera: a thread that reads, one that compresses and sends, and what became of its frames.
 
     results: when each frame was done with all that was asked, and how long after it was taken. seen: when each was
-    detected, with how many people to ask about.
+    detected, with how many people to ask about. taken: frames that the camera gave.
     """
 
     def __init__(self, scene: Scene, index: int, feeding: Feeding, items_per_s: float | None) -> None:
         self.results: list[tuple[float, float]] = []
         self.seen: deque[tuple[float, int]] = deque()
-        self.dropped = self.moves = self.identify_moves = self.asked = self.turn = 0
+        self.taken = self.dropped = self.moves = self.identify_moves = self.asked = self.turn = 0
         self.target = self.identify_on = -1
         each = scene.each
         self._scene, self.index = scene, index
@@ -142,8 +142,7 @@ class CameraRun:
                 return
             self._buffer.popleft()
             self.dropped += 1
-        self._buffer.append(self._scene.clock.now_s)
-        self._read()
+        self._take()
         self._send()
 
     # Its sending thread
@@ -169,14 +168,15 @@ class CameraRun:
         taken_s = self._buffer.popleft()
         if self._blocked:
             self._blocked = False
-            self._keep_blocked()
+            self._take()  # the one that waited for room
         frame = Frame(taken_s, self._people(taken_s))
         self._sent[frame] = None
         return frame
 
-    def _keep_blocked(self) -> None:
-        """The frame that waited for room is taken now. Reading goes on; sending is under way."""
+    def _take(self) -> None:
+        """A frame is in the buffer, and the next one is read."""
         self._buffer.append(self._scene.clock.now_s)
+        self.taken += 1
         self._read()
 
     def _people(self, taken_s: float) -> int:

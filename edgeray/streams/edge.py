@@ -201,6 +201,11 @@ class Edge:
         with self._records_lock:
             self._records.extend(records)
 
+    def recorded(self, camera: CameraId) -> int:
+        """The newest frame of a camera that its store has; -1 for none."""
+        self._flush()
+        return self._store.last_frame(str(camera))
+
     def left(self, watch: Watch, left: Left) -> None:
         """A camera is no longer watched here; this is where its watch was."""
         with self._lock:

@@ -91,6 +91,14 @@ class DeviceStore:
         rows_in_order = tuple(row for _, row in numbered)
         return Batch(device=self.device, epoch=self.epoch, first=seq + 1, rows=rows_in_order)
 
+    def last_frame(self, camera: str) -> int:
+        """The newest frame of a camera that is in here; -1 when there is none."""
+        with self._lock:
+            (frame,) = self._db.execute(
+                "SELECT max(frame) FROM frames JOIN cameras ON cameras.id = camera WHERE name = ?", (camera,)
+            ).fetchone()
+        return -1 if frame is None else int(frame)
+
     def close(self) -> None:
         with self._lock:
             self._db.close()

@@ -48,6 +48,7 @@ class Surroundings(Protocol):
     def tell(self, device: DeviceId, message: Any) -> None: ...
     def identify_on(self, camera: CameraId) -> DeviceId | None: ...
     def record(self, records: Sequence[Record]) -> None: ...
+    def recorded(self, camera: CameraId) -> int: ...
     def left(self, watch: Watch, left: Left) -> None: ...
 
 
@@ -93,6 +94,7 @@ class Watch:
             int, tuple[float, set[int]]
         ] = {}  # by frame: when it was taken, tracks not known yet
         self._told_s = -STATE_S
+        self._recorded = edge.recorded(begin.camera)
         for pending in () if state is None else state["pending"]:
             self._ask(Identify(camera=self.camera, **pending))
 
@@ -151,7 +153,10 @@ class Watch:
             self._ask(Identify(camera=self.camera, track=track.id, at_s=frame.at_s, crop=crop, beside=beside))
             self._told_s = -STATE_S
         self._count(frame, now_s, sure, wanted)
-        self._edge.record(self._records(frame, now_s, sure))
+        if (
+            frame.number > self._recorded
+        ):  # what was done before a kill, and after the last state, is done again
+            self._edge.record(self._records(frame, now_s, sure))
         self.look = Look(
             at_s=frame.at_s,
             picture=picture,

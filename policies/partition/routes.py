@@ -15,13 +15,20 @@ SLACK = 1e-9
 """Relative excess of a link's load that is rounding."""
 
 
-def ways_to(server: int, clients: Sequence[int], graph: Graph, capacity_bps: Floats) -> list[Route | None]:
+def ways_to(
+    server: int,
+    clients: Sequence[int],
+    graph: Graph,
+    capacity_bps: Floats,
+    routers: dict[float, Router] | None = None,
+) -> list[Route | None]:
     """Each client's route to the server: the widest, of these the one with fewest hops, ties by id; None: there is none.
 
     Widest by capacity_bps, what is left of each link. The way back is the same in reverse.
+    routers: by width, of earlier calls with the same graph and capacities; this one adds to them.
     """
     widths = widths_to(server, graph, capacity_bps)
-    routers: dict[float, Router] = {}
+    routers = {} if routers is None else routers
     routes = []
     for client in clients:
         width = widths[client]

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from policies.flows.graph import Floats, Graph, Route
+from policies.flows.graph import Floats, Graph, Route, Router
 from policies.model import Camera, CameraId, DeviceId, Network, Profile, Streams, TaskId, Workload
 from policies.partition.routes import ways_to
 from policies.placement.reasons import Refusal
@@ -197,9 +197,10 @@ class _Reading:
         """The widest route between any two devices that any leads between; there and back are the same."""
         count = len(self._graph.devices)
         routes = {(device, device): Route() for device in range(count)}
+        routers: dict[float, Router] = {}
         for a in range(count):
-            others = list(range(a))
-            for b, way in zip(others, ways_to(a, others, self._graph, self._graph.capacity_bps), strict=True):
+            ways = ways_to(a, range(a), self._graph, self._graph.capacity_bps, routers)
+            for b, way in enumerate(ways):
                 if way is not None:
                     routes[b, a] = way
                     routes[a, b] = Route(devices=way.devices[::-1], links=way.links[::-1])

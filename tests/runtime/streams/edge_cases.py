@@ -45,9 +45,9 @@ def mapped(decided_s: float, **streams: str) -> Mapped:
     )
 
 
-def camera(device: str, source: Path, **more: Any) -> dict[str, Any]:
-    source_args = {"source": str(source), **more.pop("source", {})}
-    return {"device": device, "source": source_args, "reliable": True, "buffer": 8, "quality": 90, **more}
+def camera(device: str, source: Path, frames: int | None = None, **more: Any) -> dict[str, Any]:
+    read = {"source": str(source), "frames": frames}
+    return {"device": device, "source": read, "reliable": True, "buffer": 8, "quality": 90, **more}
 
 
 @dataclass

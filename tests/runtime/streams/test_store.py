@@ -23,9 +23,9 @@ from stored_people import (
 
 from edgeray.errors import FlowError, StageError
 from edgeray.streams import reading
-from edgeray.streams.database import insert, open_to_write, transaction
+from edgeray.streams.database import insert, open_to_write, read_only, transaction
 from edgeray.streams.records import MAX_ROWS, Batch, check_batch, row_of
-from edgeray.streams.store import DeviceStore, Record
+from edgeray.streams.store import DeviceStore, Record, last_seq
 
 
 @pytest.fixture
@@ -175,6 +175,17 @@ def test_a_reader_sees_nothing_of_a_batch_that_is_half_written(path: Path) -> No
     writer.close()
     assert frames_read(path) == [0, 1]
     assert store.add([sighting(3)]) == 3
+
+
+def test_a_reader_that_takes_its_time_holds_up_no_writer_and_sees_one_view(path: Path) -> None:
+    store = DeviceStore(path, "d")
+    store.add([sighting(0)])
+    with read_only(path) as view:
+        assert view is not None
+        assert last_seq(view) == 1
+        assert store.add([sighting(1)]) == 2
+        assert last_seq(view) == 1
+    assert frames_read(path) == [0, 1]
 
 
 def test_half_an_hour_of_five_cameras_stays_well_under_100_megabytes(path: Path) -> None:

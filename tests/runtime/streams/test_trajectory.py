@@ -13,6 +13,7 @@ from stored_people import frame_result, identity, quick_folder, sighting
 
 from edgeray.streams import reading
 from edgeray.streams.archive import Archive
+from edgeray.streams.everybody import everybody
 from edgeray.streams.reading import Found, Part
 from edgeray.streams.records import Identity, Record, Sighting
 from edgeray.streams.store import DeviceStore
@@ -115,6 +116,25 @@ def test_everybody_is_summed_up_by_number() -> None:
         Person(person=3, visits=1, cameras=("c",), first_s=2.0, last_s=2.0),
         Person(person=7, visits=3, cameras=("c", "d"), first_s=1.0, last_s=30.0),
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "visits"),
+    [
+        ([seen(0.0), seen(5.0)], 1),
+        ([seen(0.0), seen(5.1)], 2),
+        ([seen(0.0), seen(5.1), seen(2.0, track=2)], 1),
+        ([seen(0.0, device="b"), seen(0.0), seen(1.0), seen(1.0, device="b")], 1),
+        ([seen(0.0, device="b"), seen(0.0, device="a"), seen(1.0, device="b")], 2),
+        ([seen(0.0), seen(0.0, camera="d"), seen(0.0, camera="e"), seen(0.0, track=3)], 2),
+    ],
+)
+def test_sqlite_sums_up_what_trajectory_finds(rows: list[Seen], visits: int) -> None:
+    persons = {("c", 1): 7, ("c", 2): 7, ("d", 1): 7, ("nowhere", 1): 9}
+    found = everybody(None, persons, rows)
+    assert [(row.person, row.visits) for row in found] == [(7, visits)]
+    answers = [named(who, camera=camera, track=track) for (camera, track), who in persons.items()]
+    assert found == summaries(trajectory(rows, answers))
 
 
 # Before, during and after synchronisation
@@ -235,12 +255,12 @@ def test_the_answer_is_the_same_however_much_has_been_brought(
             store.close()
         archive.close()
         data.draw(st.randoms(use_true_random=False)).shuffle(parts)
-        everybody = reading.find(folder / "archive.sqlite", parts, None)
-        assert everybody.persons == summaries(visits)
+        all_found = reading.find(folder / "archive.sqlite", parts, None)
+        assert all_found.persons == summaries(visits)
         for person in range(3):
             found = reading.find(folder / "archive.sqlite", parts, person)
             assert found.visits == tuple(visit for visit in visits if visit.person == person)
-            assert found.known == everybody.known == len(summaries(visits))
+            assert found.known == all_found.known == len(summaries(visits))
 
 
 # Files

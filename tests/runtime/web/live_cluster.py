@@ -95,7 +95,8 @@ class FakeCluster:
 
     def view(self, job: str, camera: str) -> dict[str, Any] | None:
         number = int(camera.rpartition("-")[2])
-        left = 60 + 220 * (0.5 + 0.5 * math.sin(self._at() / 3 + number))
+        # No box ever covers another: tests click on them.
+        left = 75 + 105 * (0.5 + 0.5 * math.sin(self._at() / 3 + number))
         boxes = [[left, 90.0, left + 60, 250.0], [250.0, 60.0, 300.0, 180.0], [20.0, 120.0, 66.0, 250.0]]
         return {
             **{"jpeg": picture(boxes, number), "width": 384, "height": 288, "at_s": self._at()},
