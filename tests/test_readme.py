@@ -24,6 +24,7 @@ README = (REPO / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = {
     "make test": "this very run; test_repo.py holds .ci/run to it",
     ". .venv/bin/activate": "the session's PATH starts with the folder that it would put there",
+    "edgeray ui": "it serves until it is stopped; test_web_live_command.py starts it and asks it",
     "edgeray up my-lan.yaml": "real machines; see test_lan_example_is_valid",
     "scp desk:.local/state/edgeray/token edgeray-token": "real machines; the session finds the token at that place",
     "edgeray join 192.168.1.10:6379 --type jetson-nx --token-file edgeray-token": "see test_join_fails_by_name",
@@ -39,6 +40,12 @@ SHORTER = {
         "edgeray compare apps/split-training "
         "--policies vanilla-fl,adaptive-fl,edgesplit-fix,edgesplit,edgesplit-overlap"
     ): "edgeray compare apps/split-training --policies vanilla-fl,edgesplit-overlap --rounds 1",
+    "edgeray compare apps/reid --policies nmno,wmno,nmwo,jstsh,load-aware": (
+        "edgeray compare apps/reid --policies wmno,load-aware --seconds 5"
+    ),
+    "edgeray submit apps/reid --policy load-aware --seconds 30": (
+        "edgeray submit apps/reid --policy load-aware --seconds 12"
+    ),
 }
 # What must come out: on stdout, or on stderr for those that say it there.
 EXPECTED = {
@@ -62,6 +69,11 @@ EXPECTED = {
     "edgeray plan apps/split-training": r"(?s)edgesplit.*c1.*c8",
     "edgeray submit apps/split-training": r"(?s)10 of 10 rounds.*model\.pt",
     "edgeray compare apps/split-training": r"(?s)vanilla-fl.*edgesplit-overlap",
+    "edgeray profile apps/reid": r"(?s)detect/gate.*identify/door",
+    "edgeray plan apps/reid": r"(?s)gate.*hub",
+    "edgeray submit apps/reid": r"(?s)stopped: \d+ frames.*gate.*door",
+    "edgeray query apps/reid": r"(?s)gate|person",
+    "edgeray compare apps/reid": r"(?s)wmno.*load-aware",
     "edgeray simulate apps/split-training": r"(?s)vanilla-fl.*edgesplit-overlap",
     "edgeray generate": r"^$",
     "edgeray simulate camera": r"(?s)lr.*otfa.*joint",
@@ -186,7 +198,7 @@ def test_join_fails_by_name(folder: Path, environment: dict[str, str]) -> None:
 
 
 @pytest.mark.testbed
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_session(folder: Path, environment: dict[str, str]) -> None:
     """Up, devices, profile, plan, submit, ..., down: as a reader would type it."""
     for command in commands():

@@ -194,16 +194,7 @@ def _print_side_by_side(runs: Sequence[SimulatedCameras], title: str) -> None:
 
 
 def _print_streams(run: SimulatedCameras) -> None:
-    headings = (
-        "detector",
-        "re-identification",
-        "FPS",
-        "planned",
-        "latency, mean",
-        "95 %",
-        "dropped",
-        "moves",
-    )
+    headings = ("detector", "identify", "FPS", "planned", "latency", "95 %", "lost", "moves")
     table = _table("camera", headings, f"by {run.policy}")
     for stream in run.streams:
         told = stream.as_json()

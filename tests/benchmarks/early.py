@@ -2,7 +2,6 @@
 
     python -m tests.benchmarks.early [--json] [--seeds 20] [--quick]
 
-streams: load-aware at 100 cameras on 50 devices, and its frame rate over what all devices together allow (at most 1).
 batch: one decision for 1,000 learners. bandit: decisions with their updates a second, at 100 helpers and 10 features; and
 mean regret in TOOF's setting after 10^4 items. frames: DJOS for 1,000 users and 10 slots. Medians; ms unless said.
 """
@@ -23,8 +22,6 @@ from policies.batch.allocation import mel_exact
 from policies.batch.instance import batch_instance
 from policies.deadline.frame import frame_of
 from policies.deadline.policy import djos, jos
-from policies.streams.instance import StreamPlan, stream_instance
-from policies.streams.load_aware import load_aware
 
 SIGNS = np.array([-1, -1, -1, 1, 1])
 
@@ -37,28 +34,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="of the regret")
     parser.add_argument("--quick", action="store_true", help="two seeds of the regret")
     options = parser.parse_args()
-    rows = {**streams(), **batches(), **frames(), **bandits(2 if options.quick else options.seeds)}
+    rows = {**batches(), **frames(), **bandits(2 if options.quick else options.seeds)}
     if options.json:
         print(json.dumps(rows))
         return
     for name, value in rows.items():
         print(f"{name}: {value:.4g}")
-
-
-def streams() -> dict[str, float]:
-    parts, times = [], []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        speeds = rng.choice([1.0, 2.0, 4.0], 50) * rng.uniform(0.8, 1.2, 50)
-        instance = stream_instance(
-            speeds, rng.uniform(0.1, 0.5, 100), rng.uniform(0.05, 0.4, 100), rng.uniform(0.01, 0.1, (50, 100)),
-            rng.uniform(0.01, 0.1, 100), memory=8.0, R_det=1.0, R_reid=1.5,
-        )  # fmt: skip
-        plan = load_aware(instance)
-        assert isinstance(plan, StreamPlan)
-        parts.append(plan.common_fps * (instance.CL1.sum() + instance.CL2.sum()) / speeds.sum())
-        times.append(_median_ms(lambda instance=instance: load_aware(instance), 5))  # type: ignore[misc]
-    return {"streams, ms": statistics.median(times), "streams, least part of the bound": min(parts)}
 
 
 def batches() -> dict[str, float]:
