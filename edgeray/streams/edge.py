@@ -43,7 +43,7 @@ from edgeray.streams.messages import (
 from edgeray.streams.peers import Connection, Remote, Self
 from edgeray.streams.recipe import Recipe
 from edgeray.streams.store import DeviceStore, Record, Synchroniser
-from edgeray.streams.watch import ASK_AGAIN_S, Counts, Detect, Watch
+from edgeray.streams.watch import Counts, Detect, Watch
 from edgeray.streams.worker import Worker
 from policies.model import CameraId, DeviceId, Mapped, TaskId
 from policies.streams.reading import step
@@ -88,7 +88,7 @@ class Edge:
         self._head: Head | None = None
         self._identifier = Identifier(self._embed, self.worker, self.tell, self._recipe.server)
         self._records: list[Record] = []
-        self._records_lock = threading.Lock()
+        self._records_lock, self._flushing = threading.Lock(), threading.Lock()
         self._finishing = threading.Event()
         self._synced_s = 0.0
         self._sent_s = 0.0
@@ -119,7 +119,7 @@ class Edge:
             context.attach(self)
             self._keep_time(context.stop)
         finally:
-            self._flush()
+            self.flush()
 
     # What the scheduler wants
 
@@ -203,8 +203,16 @@ class Edge:
 
     def recorded(self, camera: CameraId) -> int:
         """The newest frame of a camera that its store has; -1 for none."""
-        self._flush()
+        self.flush()
         return self._store.last_frame(str(camera))
+
+    def flush(self) -> None:
+        """When it returns, all that was recorded before is on the disk."""
+        with self._flushing:
+            with self._records_lock:
+                records, self._records = self._records, []
+            if records:
+                self._store.add(records)
 
     def left(self, watch: Watch, left: Left) -> None:
         """A camera is no longer watched here; this is where its watch was."""
@@ -303,22 +311,16 @@ class Edge:
                     return
 
     def _tick(self) -> None:
-        self._flush()
+        self.flush()
         self._bring()
         with self._lock:
             watches, feeds = tuple(self._watches.values()), tuple(self._feeds.values())
         for watch in watches:
-            watch.ask_again(older_s=ASK_AGAIN_S)
+            watch.tick()
         for feed in feeds:
             feed.tick()
         if self._head is not None:
             self._head.tick()
-
-    def _flush(self) -> None:
-        with self._records_lock:
-            records, self._records = self._records, []
-        if records:
-            self._store.add(records)
 
     # Bringing the store to the head
 
@@ -330,7 +332,7 @@ class Edge:
             return
         self._synced_s = now_s
         finishing = self._finishing.is_set() and not self._asking()
-        self._flush()
+        self.flush()
         batch = self._sync.next_batch()
         if batch is not None:
             self.tell(self._recipe.server, Stored(batch=batch))

@@ -46,9 +46,9 @@ class Feed:
     """Sends a camera's frames in order, each until it is done, and moves them to another detector when told to.
 
     A move loses no frame: the old detector says how far it is (`Left`), and the next one goes on from there with its
-    tracks. When the old one is gone, the next goes on with the frames that were not done, from what it said last.
-    What it said last is kept in folder, so that a camera whose own process was killed goes on with the tracks that it
-    had, and a reliable file with the next frame.
+    tracks. Frames are kept until a detector has said its state behind them, by when it has them on its disk. So when
+    the old one is gone, the next goes on from that state, with all frames since. The state is kept in folder, so that a
+    camera whose own process was killed goes on with the tracks that it had, and a reliable file with the next frame.
     tell: a message for an edge; never blocks. standing: whether an edge is connected. Thread-safe.
     """
 
@@ -80,8 +80,8 @@ class Feed:
         self._number = 0 if self._state is None else int(self._state["number"]) + 1
         self._skipped = self._number if spec.reliable else 0
         self._turn = time.time_ns() // 1_000_000  # above all that an earlier process of this camera has had
-        self._sent: OrderedDict[int, Frame] = OrderedDict()  # and not done
-        self._done = self._number - 1
+        self._sent: OrderedDict[int, Frame] = OrderedDict()  # and not behind the state
+        self._safe = self._done = self._number - 1  # the state's frame; the newest that is done
         self._leaving = self._left = False
 
     # What its edge tells it
@@ -98,14 +98,11 @@ class Feed:
             if message.turn != self._turn or device != self._target:
                 return
             if message.state is not None:
-                self._state = message.state
-                _write_state(self._kept, message.state)
+                self._take_state(message.state)
             if isinstance(message, Done):
-                self._forget(message.number)
+                self._done = max(self._done, message.number)
             else:
                 self._left = True
-                if message.state is not None:
-                    self._forget(int(message.state["number"]))
             self._changed.notify_all()
 
     def opened(self, device: DeviceId) -> None:
@@ -204,7 +201,7 @@ class Feed:
     # With the lock held
 
     def _has_room(self) -> bool:
-        return self._target is not None and len(self._sent) < WINDOW
+        return self._target is not None and self._number - 1 - self._done < WINDOW
 
     def _frame(self, at_s: float, shot: Shot) -> Frame:
         number, self._number = self._number, self._number + 1
@@ -223,10 +220,12 @@ class Feed:
             return frame
         return replace(frame, picture=to_jpeg(frame.picture, self._spec.quality))
 
-    def _forget(self, number: int) -> None:
-        self._done = max(self._done, number)
-        for done in [sent for sent in self._sent if sent <= number]:
-            del self._sent[done]
+    def _take_state(self, state: Mapping[str, Any]) -> None:
+        self._state, self._safe = state, int(state["number"])
+        _write_state(self._kept, state)
+        self._done = max(self._done, self._safe)
+        for number in [sent for sent in self._sent if sent <= self._safe]:
+            del self._sent[number]
 
     def _move(self, device: DeviceId) -> None:
         began = time.monotonic()
@@ -258,8 +257,9 @@ class Feed:
             self._changed.wait(0.1)
 
     def _begin(self, device: DeviceId) -> None:
-        """Tell a detector to go on from what is known, and all frames that are not done."""
-        first = self._done + 1
+        """Tell a detector to go on from the state, and all frames since."""
+        self._done = self._safe
+        first = self._safe + 1
         self._tell(device, Begin(camera=self.camera, turn=self._turn, first=first, state=self._state))
         for number, frame in self._sent.items():
             self._sent[number] = packed = self._packed(frame)

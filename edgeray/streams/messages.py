@@ -22,8 +22,8 @@ class Hello:
 class Begin:
     """Camera to detector: this camera's frames come to you from now on, beginning with number first.
 
-    state: where another detector left off, or as it was told last, which may be some frames before first; None at the
-    very beginning. turn: grows with each detector that a camera has had, so that what is late can be told.
+    state: where another detector left off, or as it was told last: behind the frame before first; None at the very
+    beginning. turn: grows with each detector that a camera has had, so that what is late can be told.
     """
 
     camera: CameraId
@@ -47,7 +47,8 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """Detector to camera: all frames up to this one are done. state: now and then, to begin again from."""
+    """Detector to camera: all frames up to this one are done. state: now and then, to begin again from, once all up to
+    there is on the detector's disk."""
 
     camera: CameraId
     turn: int

@@ -27,8 +27,8 @@ MOST_ASKED = 8
 """People that a camera waits to know; then its frames wait."""
 ASK_AGAIN_S = 5.0
 """An answer that does not come is asked for again."""
-STATE_S = 1.0
-"""How often a camera is told where its detector is."""
+STATE_S, STATE_FRAMES = 1.0, 16
+"""How often a camera is told where its detector is: it keeps its frames until then."""
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class Surroundings(Protocol):
     def identify_on(self, camera: CameraId) -> DeviceId | None: ...
     def record(self, records: Sequence[Record]) -> None: ...
     def recorded(self, camera: CameraId) -> int: ...
+    def flush(self) -> None: ...
     def left(self, watch: Watch, left: Left) -> None: ...
 
 
@@ -93,7 +94,10 @@ class Watch:
         self._awaited: dict[
             int, tuple[float, set[int]]
         ] = {}  # by frame: when it was taken, tracks not known yet
-        self._told_s = -STATE_S
+        self._told_s, self._told = (
+            -STATE_S,
+            begin.first - 1,
+        )  # when the state was told last, and of which frame
         self._recorded = edge.recorded(begin.camera)
         for pending in () if state is None else state["pending"]:
             self._ask(Identify(camera=self.camera, **pending))
@@ -111,6 +115,11 @@ class Watch:
 
     def take_known(self, known: Known) -> None:
         self._edge.worker.hurry(lambda: self._known(known))
+
+    def tick(self) -> None:
+        """Once a second: what is not answered is asked again, and what is done is safe even if no further frame comes."""
+        self.ask_again(older_s=ASK_AGAIN_S)
+        self._edge.worker.hurry(self._tell_rest)
 
     def ask_again(self, *, older_s: float = 0.0) -> None:
         """Repeat what was not answered, and was asked so long ago."""
@@ -135,9 +144,9 @@ class Watch:
             began = time.perf_counter()
             self._work(frame)
             self._counts.detect.busy_s += time.perf_counter() - began
-        else:  # it comes again, since an answer was lost, and that may have told where it is
-            self._told_s = -STATE_S
-        self._tell_done()
+            self._tell_done()
+        elif frame.number == self._next - 1:  # it comes again, since an answer was lost
+            self._tell_state()
 
     def _work(self, frame: Frame) -> None:
         picture = to_pixels(frame.picture)
@@ -153,9 +162,7 @@ class Watch:
             self._ask(Identify(camera=self.camera, track=track.id, at_s=frame.at_s, crop=crop, beside=beside))
             self._told_s = -STATE_S
         self._count(frame, now_s, sure, wanted)
-        if (
-            frame.number > self._recorded
-        ):  # what was done before a kill, and after the last state, is done again
+        if frame.number > self._recorded:  # what was stored before a kill, but after the state, is done again
             self._edge.record(self._records(frame, now_s, sure))
         self.look = Look(
             at_s=frame.at_s,
@@ -262,18 +269,28 @@ class Watch:
         return [*seen, result]
 
     def _tell_done(self) -> None:
-        now_s = time.monotonic()
-        due = now_s - self._told_s >= STATE_S
-        if due:
-            self._told_s = now_s
-        state = self._state() if due else None
+        done = self._next - 1
+        if time.monotonic() - self._told_s >= STATE_S or done - self._told >= STATE_FRAMES:
+            self._tell_state()
+        else:
+            self._edge.tell(self.source, Done(camera=self.camera, turn=self.turn, number=done, state=None))
+
+    def _tell_rest(self) -> None:
+        if self._alive and self._told < self._next - 1:
+            self._tell_state()
+
+    def _tell_state(self) -> None:
+        """Frames are given up behind it, so that all that they gave has to be on the disk."""
+        self._edge.flush()
+        self._told_s, self._told = time.monotonic(), self._next - 1
         self._edge.tell(
-            self.source, Done(camera=self.camera, turn=self.turn, number=self._next - 1, state=state)
+            self.source, Done(camera=self.camera, turn=self.turn, number=self._told, state=self._state())
         )
 
     def _leave(self) -> None:
         if self._alive:
             self.end()
+            self._edge.flush()
             left = Left(camera=self.camera, turn=self.turn, state=self._state())
             self._edge.left(self, left)
             self._edge.tell(self.source, left)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from camera_cases import mapped_to, star, watching
+from simulated_yard import mapped_to, star, watching
 
 from edgeray.errors import BadInputError
 from edgeray.simulator import Course, SimulatedCameras, simulate_cameras

@@ -141,7 +141,12 @@ class Together:
     def kill(self, device: str) -> None:
         """What was not on the disk is gone, and the edge with it."""
         edge, stage = self.edges.pop(device), self.stages.pop(device)
-        edge._flush = lambda: None  # type: ignore[method-assign]
+
+        def killed() -> None:
+            raise FlowError("killed")
+
+        stage.stop.set()
+        edge.flush = killed  # type: ignore[method-assign]
         stage.end()
         join(stage)
         edge._store.close()

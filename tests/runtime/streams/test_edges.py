@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
@@ -134,6 +133,7 @@ def test_a_killed_detector_is_begun_again_where_it_was(tmp_path: Path, street_fi
         job.start("c")
     job.wait_for_the_end()
     _check_after_a_kill(job, "gate")
+    assert job.frames("gate") == FRAMES  # none twice
 
 
 def test_a_killed_detector_is_replaced_by_another(tmp_path: Path, street_film: Path) -> None:
@@ -149,28 +149,20 @@ def test_a_killed_detector_is_replaced_by_another(tmp_path: Path, street_film: P
 
 
 def _check_after_a_kill(job: Together, name: str) -> None:
-    """What was not on the disk is gone, some frames' results; no frame comes twice, and everybody keeps his number."""
-    frames = job.frames(name)
-    assert max(Counter(frames).values()) == 1
-    assert frames[-1] == FRAMES[-1]
-    assert len(frames) > 200
+    """A camera keeps its frames until what they gave is on the detector's disk; everybody keeps his number."""
+    assert sorted(set(job.frames(name))) == FRAMES
     assert job.tracks(name).keys() == {1, 2, 3}
-    assert {
-        track: persons for track, persons in EVERYBODY.items() if track in job.persons(name)
-    } == job.persons(name)
-    assert 3 in job.persons(name)
+    assert job.persons(name) == EVERYBODY
 
 
 def test_a_killed_camera_goes_on_with_its_next_frame(tmp_path: Path, street_film: Path) -> None:
-    """Its detector, which lives on, may do some frames again: those after what it last told of its state."""
+    """Its detector, which lives on, may do some frames again, those behind its last state, and stores them once."""
     job = Together(tmp_path, {"gate": camera("b", street_film)}, mapped(0, gate="ca"))
     until(lambda: job.done("gate") >= 80, "frames")
     job.kill("b")
     job.start("b")
     job.wait_for_the_end()
-    frames = job.frames("gate")
-    assert sorted(set(frames)) == FRAMES
-    assert len(frames) < len(FRAMES) + 60
+    assert job.frames("gate") == FRAMES
     assert job.persons("gate") == EVERYBODY
     assert job.tracks("gate").keys() == {1, 2, 3}
 
