@@ -179,7 +179,7 @@ def plan_of(policy: str, workload: Workload, seen: Watched, x: Ints, y: Ints, *,
     rates = seen.rates(x, y)
     rows, names = np.arange(len(seen.cameras)), seen.graph.devices
     latency = seen.instance.pair_s[rows, x, y]
-    most = busiest(seen.feeding_s(x) + seen.usage_s(x, y), rates)
+    most = busiest(seen.together_s(x, y), rates)
     capped = bool((rates >= seen.most_per_s() * (1 - 1e-9)).all())
     routes, guaranteed, ceilings = _flows(streams, seen, x, y, rates)
     return Plan(

@@ -9,6 +9,8 @@ from policies.streams.instance import Floats
 _FULL = 1 - 1e-9
 _ROUNDS = 60
 _SETTLED = 1e-7
+_STARVED = 1e-3
+"""What is left at least for streams that wait for their turn, as a part of the worker."""
 
 
 def frame_rates(usage_s: Floats, most_per_s: Floats, free_s: Floats | None = None) -> Floats:
@@ -39,16 +41,17 @@ def frame_rates(usage_s: Floats, most_per_s: Floats, free_s: Floats | None = Non
     return rates
 
 
-def live_rates(feeding_s: Floats, usage_s: Floats, most_per_s: Floats) -> Floats:
+def live_rates(feeding_s: Floats, urgent_s: Floats, usage_s: Floats, most_per_s: Floats) -> Floats:
     """Frames a second of each stream where cameras are read beside the detectors, shape (K,).
 
-    feeding_s: shape (K, R), what reading and sending a frame takes of its camera's device; usage_s: all else, of which
-    `frame_rates` is told. A device's worker takes its streams in turn, but threads that feed are light, and the kernel
-    lets them have what they need first, up to an equal share: a stream that is only read on a slow device is not slowed
-    to what that device detects. The fixed point of both, by damped iteration.
+    feeding_s: shape (K, R), what reading and sending a frame takes of its camera's device; urgent_s: what others'
+    detectors ask of a device, whose worker does that first; usage_s: all else. A worker takes its streams in turn
+    (`frame_rates`), but threads that feed are light, and the kernel lets them have what they need before that, up to an
+    equal share. So a stream that is only read on a slow device, or only re-identified on a busy one, is not slowed to
+    what that device detects. The fixed point of all three, by damped iteration.
     """
     least = 1 / (1 + (feeding_s > 0).sum(axis=0))  # of the worker, when all that feed beside it want more
-    rates = frame_rates(feeding_s + usage_s, most_per_s)
+    rates = frame_rates(feeding_s + urgent_s + usage_s, most_per_s)
     if not np.isfinite(rates).all():
         return rates
     alone = np.divide(
@@ -56,8 +59,10 @@ def live_rates(feeding_s: Floats, usage_s: Floats, most_per_s: Floats) -> Floats
     )
     most = np.minimum(most_per_s, alone)
     for _ in range(_ROUNDS):
-        free = np.maximum(1 - rates @ feeding_s, least)
-        before, rates = rates, (rates + frame_rates(usage_s, most, free)) / 2
+        worker = np.maximum(1 - rates @ feeding_s, least)
+        in_turn = np.maximum(worker - rates @ urgent_s, _STARVED * worker)
+        fair = frame_rates(np.hstack([usage_s, urgent_s]), most, np.hstack([in_turn, worker]))
+        before, rates = rates, (rates + fair) / 2
         if (np.abs(rates - before) <= _SETTLED * rates).all():
             break
     return rates

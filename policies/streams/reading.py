@@ -48,7 +48,7 @@ class Watched:
 
     @property
     def resources(self) -> list[str]:
-        """What `feeding_s` and `usage_s` have a column of, in words."""
+        """What `feeding_s`, `urgent_s` and `usage_s` have a column of, in words."""
         graph = self.graph
         ways = [(graph.devices[a], graph.devices[b]) for a, b in graph.ends.tolist()]
         there = [f"link {a}-{b}, {a} to {b}" for a, b in ways]
@@ -62,12 +62,18 @@ class Watched:
         feeding[rows, self.at] = self.read_s[rows, self.at] + sending
         return feeding
 
+    def urgent_s(self, x: Ints, y: Ints) -> Floats:
+        """Shape (K, M + 2 links): seconds of a frame's re-identification, where it is asked for from another device."""
+        rows, urgent = self._empty()
+        urgent[rows, y] = (x != y) * (self.instance.identify_s + self.send_crops_s)[rows, y]
+        return urgent
+
     def usage_s(self, x: Ints, y: Ints) -> Floats:
         """Shape (K, M + 2 links): seconds of each device and of each direction of each link that all else takes."""
         rows, usage = self._empty()
-        M, apart = len(self.graph.devices), x != y
-        np.add.at(usage, (rows, x), self.instance.detect_s[rows, x] + apart * self.send_crops_s[rows, x])
-        np.add.at(usage, (rows, y), self.instance.identify_s[rows, y] + apart * self.send_crops_s[rows, y])
+        M = len(self.graph.devices)
+        and_known = np.where(x == y, self.instance.identify_s[rows, x], self.send_crops_s[rows, x])
+        usage[rows, x] = self.instance.detect_s[rows, x] + and_known
         for k in rows.tolist():
             self._cross(usage[k, M:], int(self.at[k]), int(x[k]), self.frame_bits[k])
             self._cross(usage[k, M:], int(x[k]), int(y[k]), self.crop_bits[k])
@@ -75,7 +81,11 @@ class Watched:
 
     def rates(self, x: Ints, y: Ints) -> Floats:
         """Frames a second that each stream has, shape (K,)."""
-        return live_rates(self.feeding_s(x), self.usage_s(x, y), self.most_per_s())
+        return live_rates(self.feeding_s(x), self.urgent_s(x, y), self.usage_s(x, y), self.most_per_s())
+
+    def together_s(self, x: Ints, y: Ints) -> Floats:
+        """Shape (K, M + 2 links): all that a frame takes."""
+        return self.feeding_s(x) + self.urgent_s(x, y) + self.usage_s(x, y)
 
     def _empty(self) -> tuple[Ints, Floats]:
         K = len(self.cameras)

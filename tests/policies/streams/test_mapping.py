@@ -73,7 +73,7 @@ def test_what_a_frame_takes_of_each_resource_by_hand() -> None:
     """ca is read at a and watched on the hub; cb is detected at b, and its people are told at a."""
     found = seen(street_workload(), STREET)
     x, y = np.array([HUB, B]), np.array([HUB, A])
-    usage = found.feeding_s(x) + found.usage_s(x, y)
+    usage = found.together_s(x, y)
     by_name = {name: usage[:, at].tolist() for at, name in enumerate(found.resources)}
     assert by_name == {
         "device a": pytest.approx([0.01 + 0.02 + 0.004, 0.1 + 0.25 * 0.005]),
@@ -230,7 +230,8 @@ def check_plan(plan: Plan, job: Job, on: Network, found: Watched) -> None:
     assert {device for pair in where(plan).values() for device in pair} <= {*streams.workers}
     rates = np.array([placement.items_per_s for placement in plan.mapped.streams.values()])
     assert (rates > 0).all() and (rates <= found.most_per_s() * (1 + 1e-9)).all()
-    assert (rates @ found.usage_s(*pairs) <= 1 + 1e-6).all(), "what is promised, workers and links can do"
+    worked = found.usage_s(*pairs) + found.urgent_s(*pairs)
+    assert (rates @ worked <= 1 + 1e-6).all(), "what is promised, workers and links can do"
     assert (rates[:, None] * found.feeding_s(pairs[0]) <= 1 + 1e-6).all(), "and so can each camera's threads"
     assert plan.throughput_per_s == pytest.approx(rates.mean())
     assert plan.bottleneck in [*found.resources, "cameras"]

@@ -248,7 +248,8 @@ def test_jobs_of_other_kinds_are_passed_over() -> None:
 def test_without_feeding_live_rates_are_the_fair_ones() -> None:
     rng = np.random.default_rng(3)
     usage, most = rng.uniform(0, 0.3, (5, 4)), rng.uniform(1, 8, 5)
-    assert live_rates(np.zeros_like(usage), usage, most) == pytest.approx(frame_rates(usage, most), rel=1e-6)
+    none = np.zeros_like(usage)
+    assert live_rates(none, none, usage, most) == pytest.approx(frame_rates(usage, most), rel=1e-6)
 
 
 def test_a_stream_that_is_only_read_on_a_slow_device_is_not_slowed_to_what_that_detects() -> None:
@@ -256,5 +257,19 @@ def test_a_stream_that_is_only_read_on_a_slow_device_is_not_slowed_to_what_that_
     another in 0.1 s: it has 10 frames a second, which leave (1 - 0.2) / 0.5 to the first."""
     feeding = np.array([[0.0, 0.0], [0.02, 0.0]])
     usage = np.array([[0.5, 0.0], [0.0, 0.1]])
-    found = live_rates(feeding, usage, np.full(2, np.inf))
+    found = live_rates(feeding, np.zeros_like(usage), usage, np.full(2, np.inf))
     assert found == pytest.approx([1.6, 10], rel=1e-4)
+
+
+def test_a_stream_that_is_only_re_identified_on_a_busy_device_is_not_slowed_to_what_that_detects() -> None:
+    """By hand: its detector has 10 frames a second, whose people take 0.2 s of the busy device each second, which
+    leaves (1 - 0.2) / 0.5 to the stream that is detected there."""
+    urgent = np.array([[0.0, 0.0], [0.02, 0.0]])
+    usage = np.array([[0.5, 0.0], [0.0, 0.1]])
+    most = np.full(2, np.inf)
+    assert live_rates(np.zeros_like(usage), urgent, usage, most) == pytest.approx([1.6, 10], rel=1e-4)
+    # No more than the device can do at all.
+    urgent[1, 0] = 0.25
+    found = live_rates(np.zeros_like(usage), urgent, usage, most)
+    assert found[1] == pytest.approx(4, rel=1e-4)
+    assert 0 < found[0] < 0.01
