@@ -248,7 +248,7 @@ def _person(number: int) -> dict[str, Any]:
     return {
         "person": number,
         "visits": 1 + number % 3,
-        "cameras": 1 + number % 4,
+        "cameras": ["gate", "yard", "door", "north"][: 1 + number % 4],
         "first_s": SEEN_S,
         "last_s": SEEN_S + 9 * number,
     }

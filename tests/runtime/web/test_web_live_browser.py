@@ -116,7 +116,8 @@ def emulate(browser: Chrome, width: int, height: int, scheme: str) -> None:
 
 
 def test_every_view_shows_what_it_is_for(page: LivePage, browser: Chrome) -> None:
-    assert {"attributes-1", "split-2", "reid-3"} <= set(attributes(browser, "tr[data-job]", "data-job"))
+    jobs = {"attributes-1", "split-2", "reid-3"}
+    until(lambda: jobs <= set(attributes(browser, "tr[data-job]", "data-job")))
     open_view(browser, "topology")
     until(lambda: len(find(browser, ".map .box")) == 5 and find(browser, ".map .strand"))
     assert len(find(browser, ".map line.link")) == 10

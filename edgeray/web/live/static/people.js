@@ -33,12 +33,12 @@ export function people(now, [wantedJob, wantedPerson], rerender) {
 }
 
 function list(job, person) {
-  const shown = held.list.persons.filter((one) => String(one.person).startsWith(held.filter)).sort((a, b) => b.cameras - a.cameras || b.visits - a.visits || a.person - b.person);
+  const shown = held.list.persons.filter((one) => String(one.person).startsWith(held.filter)).sort((a, b) => b.cameras.length - a.cameras.length || b.visits - a.visits || a.person - b.person);
   return [missing(held.list),
     shown.length ? h("ul", { class: "persons" }, shown.slice(0, 200).map((one) =>
       h("li", { key: one.person }, h("a", { href: `#/people/${encodeURIComponent(job)}/${one.person}`, "aria-current": one.person === person ? "true" : null },
         h("b", { class: `number s${one.person % 8}` }, String(one.person)),
-        h("span", null, `${count(one.cameras, "camera")}, ${count(one.visits, "visit")}`),
+        h("span", null, `${count(one.cameras.length, "camera")}, ${count(one.visits, "visit")}`),
         h("span", { class: "muted" }, `${clock(one.first_s)} – ${clock(one.last_s)}`)))))
       : h("p", { class: "muted empty" }, held.filter ? `Nobody has a number that begins with ${held.filter}.` : "Nobody has been seen yet.")];
 }
