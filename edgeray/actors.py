@@ -1,6 +1,7 @@
 """Ray around the plain classes: the one file where ray.remote is applied.
 
 scheduler   on the head; detached, restarted when it is killed
+learner     on the head; detached, restarted when it is killed
 node:<id>   one a device; detached, made by the scheduler when a device joins
 stages      one a job and device; owned by the node, so that they go when it goes
 """
@@ -11,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
 
 from edgeray.errors import ClusterError, StageDied, StageError, one_line
+from edgeray.learner.service import LearnerService
 from edgeray.network.manager import open_manager
 from edgeray.node.host import StageHost
 from edgeray.node.service import NodeService, StageEnd
@@ -33,9 +36,10 @@ from policies.model import DeviceId, FlowId, JobId, Network
 log = logging.getLogger(__name__)
 
 NAMESPACE = "edgeray"
-SCHEDULER = "scheduler"
+SCHEDULER, LEARNER = "scheduler", "learner"
 CALL_TIMEOUT_S = 60.0
 ANNOUNCE_TICK_S = 0.5
+LEARNER_TIMEOUT_S = 5.0
 DEPLOY_TIMEOUT_S = 300.0
 PROFILE_TIMEOUT_S = 3600.0  # every cut of a deep model, at a tenth of a core
 LONG_CALLS = {"deploy": DEPLOY_TIMEOUT_S, "profile": PROFILE_TIMEOUT_S, "prepare": DEPLOY_TIMEOUT_S}
@@ -175,6 +179,19 @@ class _Announcer:
     def transfer_done(self, job: JobId, flow: FlowId, *, stop: threading.Event) -> None:
         self._tell("transfer_done", job, flow, stop)
 
+    def share_flows(self, job: JobId, rates_bps: Mapping[FlowId, float]) -> None:
+        try:
+            ray.get(_scheduler().call.remote("share_flows", job, rates_bps), timeout=CALL_TIMEOUT_S)
+        except (RayActorError, ValueError, GetTimeoutError) as error:
+            raise ConnectionError(f"the scheduler does not answer: {one_line(error)}") from error
+
+    def learner(self, method: str, *args: Any) -> Any:
+        try:
+            actor = ray.get_actor(LEARNER, namespace=NAMESPACE)
+            return ray.get(actor.call.remote(method, *args), timeout=LEARNER_TIMEOUT_S)
+        except (RayActorError, ValueError, GetTimeoutError) as error:
+            raise ConnectionError(f"the learner does not answer: {one_line(error)}") from error
+
     def _tell(self, method: str, job: JobId, flow: FlowId, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
@@ -189,6 +206,16 @@ class _Announcer:
 
 def _scheduler() -> ActorHandle:
     return ray.get_actor(SCHEDULER, namespace=NAMESPACE)
+
+
+class LearnerActor:
+    """What jobs have learned that decide while they run."""
+
+    def __init__(self, folder: str) -> None:
+        self._service = LearnerService(Path(folder))
+
+    def call(self, method: str, *args: Any) -> Any:
+        return getattr(self._service, method)(*args)
 
 
 class SchedulerActor:
@@ -278,6 +305,24 @@ def _alive_devices() -> set[DeviceId]:
         if node["Alive"]:
             found |= {DeviceId(r.partition(":")[2]) for r in node["Resources"] if r.startswith("device:")}
     return found
+
+
+def start_learner(head: DeviceId, state_root: str) -> ActorHandle:
+    """The cluster's learner: the one that runs, or a new one on the head device."""
+    return (
+        ray.remote(LearnerActor)
+        .options(
+            name=LEARNER,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            resources={f"device:{head}": 0.001},
+            max_concurrency=1,
+            max_restarts=-1,
+        )
+        .remote(str(Path(state_root) / "learner"))
+    )
 
 
 def start_scheduler(network: Network, head: DeviceId, state_root: str) -> ActorHandle:

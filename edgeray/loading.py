@@ -1,6 +1,6 @@
 """Job files on their way to a cluster. What the files alone tell is checked before the cluster is asked for anything.
 
-A job of split training, or one that watches cameras, becomes an application only there: it has a task for each of the
+Jobs that are no dataflows become applications only there: they have a task for each of the
 cluster's devices that takes part.
 """
 
@@ -36,7 +36,7 @@ class JobFiles:
         from edgeray.spec import load_app, load_on
 
         client = Client(self.folder)
-        if self.mode not in ("loop", "cameras"):
+        if self.mode in ("stream", "once"):
             return client, [load_app(path) for path in self.paths]
         cluster = _with_head(client.call("network"))
         return client, [load_on(path, cluster, resume=self.resume) for path in self.paths]
@@ -72,6 +72,8 @@ def read_job_files(paths: Sequence[Path], *, resume: str | None = None) -> JobFi
             "  expected: a job of kind: split-training, which keeps checkpoints\n"
             "  remedy:   leave --resume out"
         )
+    if kinds[first] in (_Kind.OFFLOAD, _Kind.FRAMES):
+        return _of_online(paths)
     return _of_streams(paths) if kinds[first] is _Kind.STREAMS else _of_apps(paths)
 
 
@@ -80,14 +82,18 @@ class _Kind(Enum):
 
     TRAINING = "is split training"
     STREAMS = "watches cameras (kind: streams)"
+    OFFLOAD = "has items go to helpers (kind: offload)"
+    FRAMES = "has frames with deadlines (kind: frames)"
     TASKS = "has tasks (kind: dataflow)"
 
 
 def _kind_of(path: Path) -> _Kind:
-    from edgeray.spec import is_split_training, is_streams
+    from edgeray.spec import is_split_training, is_streams, online_mode
 
     if is_split_training(path):
         return _Kind.TRAINING
+    if (mode := online_mode(path)) is not None:
+        return _Kind.OFFLOAD if mode == "offload" else _Kind.FRAMES
     return _Kind.STREAMS if is_streams(path) else _Kind.TASKS
 
 
@@ -123,6 +129,15 @@ def _of_streams(paths: Sequence[Path]) -> JobFiles:
 
     folder = _only_folder([load_streams(path).folder for path in paths])
     return JobFiles(paths=tuple(paths), mode="cameras", folder=folder, resume=None)
+
+
+def _of_online(paths: Sequence[Path]) -> JobFiles:
+    from edgeray.spec import load_online
+
+    jobs = [load_online(path) for path in paths]
+    return JobFiles(
+        paths=tuple(paths), mode=jobs[0].mode, folder=_only_folder([job.folder for job in jobs]), resume=None
+    )
 
 
 def _only_folder(folders: Sequence[Path]) -> Path:

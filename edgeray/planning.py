@@ -19,12 +19,16 @@ _MODES: dict[Mode, str] = {
     "once": "is a one-shot job (mode: once)",
     "loop": "trains a model (kind: split-training)",
     "cameras": "watches cameras (kind: streams)",
+    "offload": "has items go to helpers (kind: offload)",
+    "frames": "has frames with deadlines (kind: frames)",
 }
 _LACKING: dict[Mode, str] = {
     "stream": "declared or measured yet of how long its tasks take",
     "once": "declared or measured yet of how long its tasks take",
     "loop": "measured yet of how long its model takes",
     "cameras": "measured yet of how long its cameras' frames take",
+    "offload": "measured yet of it",
+    "frames": "measured yet of it",
 }
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from policies.model import Mode, Policy
-from policies.registry import CAMERA_POLICIES, ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES, load_policy
+from policies.registry import (
+    CAMERA_POLICIES,
+    FRAME_JOB_POLICIES,
+    OFFLOAD_POLICIES,
+    ONE_SHOT_POLICIES,
+    POLICIES,
+    TRAINING_POLICIES,
+    load_policy,
+)
 
 GROUP = "edgeray.policies"
 DEFAULTS: dict[Mode, str] = {
@@ -13,6 +21,8 @@ DEFAULTS: dict[Mode, str] = {
     "once": "portfolio",
     "loop": "edgesplit-overlap",
     "cameras": "load-aware",
+    "offload": "hybrid",
+    "frames": "djos",
 }
 """The policy of a job that names none."""
 _BUILT_IN: dict[Mode, tuple[str, ...]] = {
@@ -20,12 +30,16 @@ _BUILT_IN: dict[Mode, tuple[str, ...]] = {
     "once": ONE_SHOT_POLICIES,
     "loop": TRAINING_POLICIES,
     "cameras": CAMERA_POLICIES,
+    "offload": OFFLOAD_POLICIES,
+    "frames": FRAME_JOB_POLICIES,
 }
 _JOBS: dict[Mode, str] = {
     "stream": "streams",
     "once": "one-shot jobs (mode: once)",
     "loop": "split training (kind: split-training)",
     "cameras": "cameras (kind: streams)",
+    "offload": "items that go to helpers (kind: offload)",
+    "frames": "frames with deadlines (kind: frames)",
 }
 
 

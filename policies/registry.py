@@ -6,9 +6,13 @@ import importlib
 import inspect
 from collections.abc import Callable
 from functools import partial
+from typing import Any, get_type_hints
 
+from policies.bandit.registry import DISPATCHERS
+from policies.deadline.policy import FRAME_POLICIES
 from policies.makespan.policy import Cpop, Heft, Peft, Portfolio
 from policies.model import Policy
+from policies.online.shares import OnlinePlacement
 from policies.partition.registry import SPLIT_POLICIES
 from policies.partition.training import SplitTraining
 from policies.placement.joint import Joint, JointFloor
@@ -16,6 +20,7 @@ from policies.placement.otfa import OnlineFlowAdjustment
 from policies.placement.otfs import OnlineFlowScheduling
 from policies.placement.tp import TaskPartition
 from policies.placement.whole import BalancedAllocation, LeastRequested
+from policies.streams.instance import StreamInstance
 from policies.streams.mapping import StreamMapping
 from policies.streams.registry import STREAM_POLICIES
 
@@ -36,7 +41,13 @@ _ONE_SHOT: dict[str, Callable[[], Policy]] = {
 }
 _TRAINING: dict[str, Callable[[], Policy]] = {name: partial(SplitTraining, name) for name in SPLIT_POLICIES}
 _CAMERAS: dict[str, Callable[[], Policy]] = {name: partial(StreamMapping, name) for name in STREAM_POLICIES}
-_BUILT_IN = {**_STREAMS, **_ONE_SHOT, **_TRAINING, **_CAMERAS}
+_OFFLOAD: dict[str, Callable[[], Policy]] = {
+    name: partial(OnlinePlacement, name, "offload") for name in DISPATCHERS
+}
+_FRAMES: dict[str, Callable[[], Policy]] = {
+    name: partial(OnlinePlacement, name, "frames") for name in FRAME_POLICIES
+}
+_BUILT_IN = {**_STREAMS, **_ONE_SHOT, **_TRAINING, **_CAMERAS, **_OFFLOAD, **_FRAMES}
 
 POLICIES: tuple[str, ...] = tuple(_STREAMS)
 """The built-in ones for streams, in the order of reports."""
@@ -49,12 +60,19 @@ TRAINING_POLICIES: tuple[str, ...] = tuple(_TRAINING)
 CAMERA_POLICIES: tuple[str, ...] = tuple(_CAMERAS)
 """The built-in ones for jobs that watch cameras, in the order of reports."""
 
+OFFLOAD_POLICIES: tuple[str, ...] = tuple(_OFFLOAD)
+"""The built-in ones for jobs whose items go to helpers, in the order of reports."""
+
+FRAME_JOB_POLICIES: tuple[str, ...] = tuple(_FRAMES)
+"""The built-in ones for jobs of frames with deadlines, in the order of reports."""
+
 
 def load_policy(name: str) -> Policy:
     """A built-in policy, or one's own: "module:Class", made without arguments, or "module:function".
 
-    A function that takes an argument decides split training: a SplitInstance in, a SplitPlan or NoSplit out. What takes
-    none makes a policy. Raises ValueError for a name that is neither, and for what is no policy.
+    A function whose argument is annotated as a StreamInstance maps cameras: a StreamPlan or NoMapping comes out. Another
+    one that takes an argument decides split training: a SplitInstance in, a SplitPlan or NoSplit out. What takes none
+    makes a policy. Raises ValueError for a name that is neither, and for what is no policy.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
@@ -65,12 +83,23 @@ def load_policy(name: str) -> Policy:
         )
     try:
         found = getattr(importlib.import_module(module), attribute)
-        policy = SplitTraining(name, found) if _takes_an_instance(found) else found()
+        policy = _by_function(name, found) if _takes_an_instance(found) else found()
     except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(f"cannot load policy {name!r}: {error}") from error
     if not callable(getattr(policy, "decide", None)) or not isinstance(getattr(policy, "name", None), str):
         raise ValueError(f"policy {name!r} is a {type(policy).__name__}, expected a name and a decide method")
     return policy
+
+
+def _by_function(name: str, found: Callable[..., Any]) -> Policy:
+    """A policy that asks this function. Raises TypeError where its annotations name what is not there."""
+    try:
+        hints = get_type_hints(found)
+    except NameError as error:
+        raise TypeError(f"its annotations cannot be read: {error}") from error
+    if StreamInstance in hints.values():
+        return StreamMapping(name, found)
+    return SplitTraining(name, found)
 
 
 def _takes_an_instance(found: object) -> bool:

@@ -28,6 +28,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(down)
     app.command()(join)
     app.command()(devices)
+    app.command()(throttle)
     app.command()(doctor)
     app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
         execute
@@ -82,9 +83,10 @@ def serve(file: Path) -> None:
 
     cluster = load_cluster(file)
     client = Client()
-    from edgeray.actors import start_scheduler
+    from edgeray.actors import start_learner, start_scheduler
 
     root = os.environ["EDGERAY_OUTPUT_ROOT"]
+    start_learner(cluster.head, root)
     start_scheduler(cluster.network, cluster.head, root)
     wanted = set(cluster.network.devices) if not cluster.addresses else {cluster.head}
     say(f"starting the scheduler on {cluster.head}, and a node on each device")
@@ -233,6 +235,17 @@ def _links_text(sample: dict[str, Any] | None) -> str:
         )
         or "-"
     )
+
+
+def throttle(
+    device: Annotated[str, typer.Argument(help="An emulated device of the cluster that is up.")],
+    cpus: Annotated[float, typer.Option(help="Cores that its stages have from now on, such as 0.05.")],
+) -> None:
+    """Make an emulated device slower or faster while jobs run, without telling anybody: to see how policies cope."""
+    from edgeray.testbed.throttle import throttle as change
+
+    change(device, cpus)
+    say(f"the stages of {device} have {cpus:g} cores from now on; nobody was told")
 
 
 def doctor(as_json: Json = False) -> None:

@@ -15,16 +15,19 @@ from edgeray.cli.enter import INSIDE, be_on_head
 from edgeray.errors import BadInputError
 from edgeray.loading import read_job_files
 from edgeray.telemetry.camera_records import CamerasComparison
+from edgeray.telemetry.online_records import OnlineComparison
 from edgeray.telemetry.records import Comparison, OnceComparison
 from edgeray.telemetry.records import as_json as to_json
 from edgeray.telemetry.training_records import TrainingComparison
-from policies.model import Mode
+from policies.model import ONLINE, Mode
 
 POLICIES: dict[Mode, str] = {
     "stream": "lr,br,tp,otfs,otfa,joint",
     "once": "heft,cpop,peft,portfolio",
     "loop": "vanilla-fl,adaptive-fl,edgesplit-fix,edgesplit,edgesplit-overlap",
     "cameras": "nmno,wmno,nmwo,jstsh,load-aware",
+    "offload": "round-robin,p2c,jsq,toof,hybrid",
+    "frames": "lfos,efos,djos-slides,djos",
 }
 """Compared by default, by the jobs' mode."""
 
@@ -45,13 +48,14 @@ def compare(
         typer.Option(
             help="Which, by name, separated by commas. Default: "
             f"{POLICIES['stream']} for streams, {POLICIES['once']} for one-shot jobs, "
-            f"{POLICIES['loop']} for split training, {POLICIES['cameras']} for cameras (kind: streams)."
+            f"{POLICIES['loop']} for split training, {POLICIES['cameras']} for cameras (kind: streams), "
+            f"{POLICIES['offload']} for kind: offload, {POLICIES['frames']} for kind: frames."
         ),
     ] = None,
     seconds: Annotated[
         float,
         typer.Option(
-            help="Streams and cameras: how long to measure under each policy; other jobs run to their end."
+            help="How long to measure under each policy; one-shot jobs and training run to their end."
         ),
     ] = 30.0,
     interval: Annotated[float, typer.Option(help="Streams: seconds between the arrivals of several.")] = 2.0,
@@ -99,6 +103,14 @@ def compare(
         if len(watched.runs) < len(chosen) * len(loaded):
             raise typer.Exit(130)
         return
+    if files.mode in ONLINE:
+        from edgeray.cli.comparing_online import compare_online
+
+        decided = compare_online(loaded, chosen, seconds=seconds)
+        _report_online(decided, out, as_json)
+        if len(decided.runs) < len(chosen) * len(loaded):
+            raise typer.Exit(130)
+        return
     arrivals = comparing.arrivals(loaded, sources.split(",") if sources else None)
     if files.mode == "once":
         _report_once(comparing.compare_once(arrivals, chosen), out, as_json)
@@ -115,6 +127,10 @@ def _check_options(mode: Mode, sources: str | None, rounds: int | None) -> None:
         raise BadInputError(
             f"--sources {sources}: split training has no sources\n"
             "  remedy:   name `clients` and the `server` in the job file"
+        )
+    if sources is not None and mode in ONLINE:
+        raise BadInputError(
+            f"--sources {sources}: its sources stay where they are\n  remedy:   name their devices in the job file"
         )
     if sources is not None and mode == "cameras":
         raise BadInputError(
@@ -178,6 +194,18 @@ def _report_cameras(comparison: CamerasComparison, out: Path, as_json: bool) -> 
         print_json(finite(to_json(comparison)))
     else:
         stdout.print(render_cameras_table(comparison))
+    say(f"report: {path}")
+
+
+def _report_online(comparison: OnlineComparison, out: Path, as_json: bool) -> None:
+    from edgeray.web.numbers import finite
+    from edgeray.web.online import render_online_table, write_online_report
+
+    path = write_online_report(comparison, out)
+    if as_json:
+        print_json(finite(to_json(comparison)))
+    else:
+        stdout.print(render_online_table(comparison))
     say(f"report: {path}")
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from edgeray.cli.console import bytes_text, print_json, say, seconds_text, stderr, stdout
 from edgeray.cli.enter import be_on_head
+from edgeray.cli.online import online_cells, online_line, online_table
 from edgeray.cli.training import TrainingWatch, cuts_json, cuts_table, planned, remedy, summary_lines
 from edgeray.errors import BadInputError, EdgeRayError
 from edgeray.loading import read_job_files
@@ -35,8 +36,9 @@ PolicyName = Annotated[
         help="Streams: lr, br, tp, otfs, otfa, joint, joint-floor. One-shot jobs: heft, cpop, peft, portfolio. "
         "Split training: vanilla-fl, adaptive-fl, edgesplit-fix, edgesplit-alternating, edgesplit, "
         "edgesplit-overlap. Cameras (kind: streams): nmno, wmno, nmwo, jstsh, load-aware, exact-latency, exact-fps. "
-        "Any: module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap for split "
-        "training, load-aware for cameras.",
+        "Kind offload: round-robin, p2c, jsq, sed, greedy, toof, ecolog, hybrid. Kind frames: lfos, efos, djos-slides, "
+        "djos, jos. Any: module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap "
+        "for split training, load-aware for cameras, hybrid for offload, djos for frames.",
     ),
 ]
 
@@ -138,6 +140,11 @@ def submit(
     """
     if seconds is not None and seconds <= 0:
         raise BadInputError(f"--seconds {seconds}: expected a number above 0")
+    if seconds is not None and detach:
+        raise BadInputError(
+            "--seconds with --detach: nobody would be there to stop the job\n"
+            "  remedy:   leave one of them out; `edgeray stop JOB` ends a detached job"
+        )
     files = read_job_files([app], resume=resume)
     be_on_head()
     from edgeray.client import LEASE_S, results_folder
@@ -205,6 +212,8 @@ def progress_line(view: JobView) -> str:
             f"{view.job} running: {view.tasks_done} of {view.tasks_total} tasks done, "
             f"{elapsed_s:.0f} s of {seconds_text(plan.get('makespan_s'))} planned"
         )
+    if view.online is not None:
+        return f"{view.job} running: {online_line(view)}"
     dropped = f", {view.dropped} dropped" if view.dropped else ""
     if view.mode == "cameras":
         return (
@@ -222,6 +231,8 @@ def progress_line(view: JobView) -> str:
 def end_line(view: JobView) -> str:
     """What became of a stream or a one-shot job, in one line."""
     if view.mode != "once":
+        if view.online is not None:
+            return f"{view.job} {view.phase}: {online_line(view)}. {view.detail}"
         counted = "frames" if view.mode == "cameras" else "items"
         return f"{view.job} {view.phase}: {view.items} {counted}. {view.detail}"
     if view.phase != "done":
@@ -241,6 +252,8 @@ def _report_end(view: JobView, folder: Path, outputs: Sequence[Output], as_json:
         print_json(told)
         return
     stdout.print(end_line(view), markup=False, highlight=False)
+    if view.online is not None:
+        stdout.print(online_table(view))
     if view.streams:
         stdout.print(streams_table(view))
         say(f"who went where: edgeray query {view.job}")
@@ -356,7 +369,14 @@ def _camera_cells(view: JobView) -> tuple[str, ...]:
     return f"{view.items} frames", measured, planned_per_s, seconds_text(view.latency_p50_s)
 
 
-_CELLS = {"stream": _stream_cells, "once": _once_cells, "loop": _loop_cells, "cameras": _camera_cells}
+_CELLS = {
+    "stream": _stream_cells,
+    "once": _once_cells,
+    "loop": _loop_cells,
+    "cameras": _camera_cells,
+    "offload": online_cells,
+    "frames": online_cells,
+}
 
 
 def logs(

@@ -12,8 +12,10 @@ from rich.table import Table
 from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, stderr, stdout
 from edgeray.cli.gantt import gantt
 from edgeray.cli.jobs import Json, PolicyName
+from edgeray.cli.online import print_online_plan
 from edgeray.cli.plan_declared import plan_declared
 from edgeray.cli.plan_split import plan_split
+from policies.model import ONLINE
 
 MOST_ROWS = 30
 """Of a timetable; of a longer one the first and the last are shown."""
@@ -39,7 +41,8 @@ def plan(
     job cannot be placed. Of split training (kind: split-training) it decides each device's cut and rate, and tells
     how long a round takes and that no round can be shorter than so much; what a job declares needs no cluster file.
     Of cameras (kind: streams) it decides where each one's people are found and re-identified, and tells the frames a
-    second that each can have. Declared numbers of kind streams, batch-training and frames can be planned, too.
+    second that each can have. Jobs of kind offload and frames decide while they run: planned are their places and
+    flows. Declared numbers of kind streams, batch-training and frames can be planned, too.
     """
     from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
@@ -76,6 +79,8 @@ def _print_plan(answer: dict[str, Any]) -> None:
             print_timetable(job, answer["policy"])
         elif job.get("mode") == "cameras":
             _print_mapping(job, answer["policy"])
+        elif job.get("mode") in ONLINE:
+            print_online_plan(job, answer["policy"])
         else:
             _print_stream(job, answer["policy"])
     for reason in answer["reasons"]:

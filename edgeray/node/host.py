@@ -25,13 +25,14 @@ from edgeray.node.code import LoadedTask, TaskCode, add_import_folder, load_once
 from edgeray.node.limits import enter_memory_group, enter_stage_group
 from edgeray.node.loop import LoopStage
 from edgeray.node.measure import SinkWindow
-from edgeray.node.once import Announcer, OnceStage
+from edgeray.node.once import OnceStage
+from edgeray.node.online import Office, OnlineStage, online_code
 from edgeray.node.stage import Stage
 from edgeray.profiler.cuts import CutMeasurements
 from edgeray.profiler.measure import TaskMeasurement, measure
 from edgeray.results import INDEX
 from edgeray.scheduler.effects import StagePlan
-from policies.model import CameraId, FlowId, Job, Mapped, TaskId
+from policies.model import ONLINE, CameraId, FlowId, Job, Mapped, TaskId
 
 IDLE_TICK_S = 0.5  # flows of one-shot jobs are idle for most of their lives, and a job has many
 LOG_TAIL_BYTES = 64 * 1024
@@ -72,7 +73,10 @@ class ProfileOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCounters:
-    """Cumulative counts of one stage. tasks: (items, busy_s, waiting, dropped, recent latencies' p50, p95)."""
+    """Cumulative counts of one stage. tasks: (items, busy_s, waiting, dropped, recent latencies' p50, p95).
+
+    told: what the server of a job says that decides while it runs; plain data.
+    """
 
     at_s: float
     pid: int
@@ -80,15 +84,16 @@ class StageCounters:
     memory_bytes: int
     tasks: Mapping[TaskId, tuple[int, float, int, int, float | None, float | None]]
     flows: Mapping[FlowId, tuple[int, int]]
+    told: Mapping[str, Any] | None = None
 
 
 class StageHost:
     """prepare → start → wait; stop, pace, counters and sink_windows at any time after prepare.
 
-    announcer: whom stages of one-shot jobs tell of their transfers.
+    announcer: whom stages tell of their transfers, or ask for what they need of the scheduler and the learner.
     """
 
-    def __init__(self, announcer: Announcer) -> None:
+    def __init__(self, announcer: Office) -> None:
         self._announcer = announcer
         self._stage: AnyStage | None = None
         self._senders: dict[FlowId, FlowSender] = {}
@@ -105,6 +110,8 @@ class StageHost:
         code = {task: order.code[task] for task in order.plan.tasks}
         if order.plan.mode == "cameras":
             code = {task: edge_code(each, order.plan) for task, each in code.items()}
+        if order.plan.mode in ONLINE:
+            code = {task: online_code(task, each, order.plan) for task, each in code.items()}
         tasks = {task: load(task, code[task], Path(order.output_dir)) for task in order.plan.tasks}
         in_order = order.plan.mode in ("stream", "once")
         if in_order:
@@ -159,16 +166,17 @@ class StageHost:
                 announcer=self._announcer,
                 output_dir=Path(order.output_dir),
             )
+        options: dict[str, Any] = {
+            "address": order.address,
+            "security": order.security,
+            "self_paced": order.self_paced,
+            "output_dir": Path(order.output_dir),
+            "cpus": order.cpus,
+        }
+        if order.plan.mode in ONLINE:
+            return OnlineStage(order.plan, tasks, office=self._announcer, **options)
         stage = CameraStage if order.plan.mode == "cameras" else LoopStage
-        return stage(
-            order.plan,
-            tasks,
-            address=order.address,
-            security=order.security,
-            self_paced=order.self_paced,
-            output_dir=Path(order.output_dir),
-            cpus=order.cpus,
-        )
+        return stage(order.plan, tasks, **options)
 
     def profile(self, order: ProfileOrder) -> dict[TaskId, TaskMeasurement] | CutMeasurements:
         """Measure every task of the job here, or its model's cuts, under the device's limits. Raises StageError."""
@@ -236,6 +244,7 @@ class StageHost:
             memory_bytes=self._process.memory_info().rss,
             tasks={task: self._task_row(stage, task) for task in stage.counters()},
             flows=stage.flow_counters() if isinstance(stage, LoopStage) else self._flow_counters(),
+            told=stage.told() if isinstance(stage, OnlineStage) else None,
         )
 
     def _flow_counters(self) -> dict[FlowId, tuple[int, int]]:

@@ -103,6 +103,7 @@ class DeviceMonitor:
             memory_bytes=now.memory_bytes,
             tasks=tuple(_task_sample(task, now, before) for task in now.tasks),
             flows=tuple(self._flow_sample(job, flow, now, before, kernel, granted) for flow in now.flows),
+            told=now.told,
         )
 
     def _flow_sample(

@@ -43,7 +43,8 @@ class StagePlan:
     local: (producer, consumer) pairs inside the stage. inputs: each task's producers, in argument order.
     depth_items: how many items may wait at each input, enough for the slowest parallel branch.
     due_s: of a one-shot job, when each task is to begin, in seconds from the job's start; None for others.
-    rounds: of a job that trains a model, what its plan says of that. mapped: of one that watches cameras.
+    rounds: of a job that trains a model, what its plan says of that. mapped: of one that watches cameras. policy: the
+    plan's, by which jobs decide that do so while they run.
     """
 
     job: JobId
@@ -59,6 +60,7 @@ class StagePlan:
     mode: Mode = "stream"
     rounds: Rounds | None = None
     mapped: Mapped | None = None
+    policy: str = ""
 
 
 class Effect:

@@ -102,6 +102,14 @@ class StreamsMeasured(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharesAsked(Event):
+    """A running job's server wants these flows to have these rates from now on, no less and no more."""
+
+    job: JobId
+    rates_bps: Mapping[FlowId, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkApplied(Event):
     device: DeviceId
     version: int

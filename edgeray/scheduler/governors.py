@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from edgeray.scheduler.jobs import JobRecord
 from edgeray.scheduler.snapshots import snapshot
-from policies.model import Decision, Mode, Network, Policy
+from policies.model import ONLINE, Decision, Mode, Network, Policy
 
-MODES: tuple[Mode, ...] = ("once", "loop", "cameras", "stream")
-"""The order of decisions: plans of one-shot jobs and loops stay as they are; what is adjusted comes after them."""
+MODES: tuple[Mode, ...] = ("once", "loop", *ONLINE, "cameras", "stream")
+"""The order of decisions: plans of one-shot jobs, and of tasks side by side, stay as they are; what is adjusted comes
+after them."""
 
 
 ADJUSTED: tuple[Mode, ...] = ("cameras", "stream")

@@ -181,6 +181,7 @@ def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[S
             mode=job.mode,
             rounds=plan.rounds,
             mapped=plan.mapped,
+            policy=plan.policy,
         )
         for device in sorted(tasks)
     )

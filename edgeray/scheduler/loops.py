@@ -1,13 +1,14 @@
 """Tasks side by side: stages that die are started again, devices that are lost are done without. Pure.
 
-A job of mode "loop" or "cameras" has one server and many clients, each device's tasks in one stage. Its rules:
+A job of mode "loop", "cameras", "offload" or "frames" has one server and many clients, each device's tasks in one
+stage. Its rules:
 - A stage whose process died, or that lost its peer, is deployed again, at most RESTARTS times a device. After that a
   client is given up, and a server ends the job as failed. A stage whose code raised fails the job at once.
 - A client's device that is lost is done without; when it comes back, its stage is deployed again, and started once its
   flows are enforced. The server's device, or a relay that a client's flows need, fails the job when it is lost.
 - While one client of a loop is left, the job goes on. When the server's stage ends well, so does the job.
-- Cameras are watched elsewhere when a device is lost, and their flows go other ways where it was a relay: neither
-  that, nor that no client is left, ends the job; the server's device may have cameras of its own.
+- Cameras are watched elsewhere when a device is lost, and their flows go other ways where it was a relay; items and
+  frames have other helpers, or none for a while. Neither that, nor that no client is left, ends such a job.
 """
 
 from __future__ import annotations

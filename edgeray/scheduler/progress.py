@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +48,12 @@ class Progress:
 
     def __init__(self) -> None:
         self._tasks: dict[tuple[str, str], _TaskProgress] = {}
+        self._online: dict[str, Mapping[str, Any]] = {}
 
     def add(self, sample: DeviceSample) -> None:
         for stage in sample.stages:
+            if stage.told is not None:
+                self._online[stage.job] = stage.told
             for row in stage.tasks:
                 task = self._tasks.setdefault((stage.job, row.task), _TaskProgress())
                 task.count(stage.pid, row.items_total, row.dropped_total)
@@ -61,6 +64,8 @@ class Progress:
 
     def finish(self, job: JobId, final: StageCounters) -> None:
         """The last counts of a stage that has ended: what no sample told any more."""
+        if final.told is not None:
+            self._online[job] = final.told
         for name, (items, _, _, dropped, p50_s, _) in final.tasks.items():
             task = self._tasks.setdefault((job, name), _TaskProgress())
             task.count(final.pid, items, dropped)
@@ -73,6 +78,8 @@ class Progress:
             return told | self.of_once(job.id, [task.id for task in job.tasks])
         if job.training is not None:
             return told | self.of_loop(job.id, job.training)
+        if job.online is not None:
+            return told | {"online": self._online.get(job.id)}
         if job.streams is not None:
             return told | self.of_cameras(job.id, [camera.id for camera in job.streams.cameras])
         return told

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -21,6 +21,7 @@ from edgeray.node.service import NodeCounters, StageEnd
 from edgeray.profiler import FleetProfiler, ProfileStore, merge
 from edgeray.profiler.fleet import ByType
 from edgeray.results import Output
+from edgeray.scheduler import answers
 from edgeray.scheduler import events as ev
 from edgeray.scheduler.cluster import check_pinned
 from edgeray.scheduler.effects import (
@@ -38,7 +39,7 @@ from edgeray.scheduler.effects import (
 )
 from edgeray.scheduler.fleet import Fleet
 from edgeray.scheduler.heard import SILENT_S, Heard
-from edgeray.scheduler.jobs import JobRecord, Phase, sinks_of
+from edgeray.scheduler.jobs import JobRecord, Phase
 from edgeray.scheduler.journal import Journal, name_the_lost
 from edgeray.scheduler.keys import Keys
 from edgeray.scheduler.nodes import NodeHandle
@@ -152,31 +153,18 @@ class SchedulerService:
 
     def logs(self, job: JobId) -> dict[str, Any]:
         """The job's story, and the tail of what its stages printed, by device."""
-        view = self.job(job)
-        devices = sorted(set((view.plan or {}).get("placement", {}).values()))
-        tails = {d: self._fleet.ask(DeviceId(d), lambda node: node.logs(job)) for d in devices}
-        return {"story": self._journal.story(job), "stages": {d: tail for d, tail in tails.items() if tail}}
+        return {"story": self._journal.story(job), "stages": answers.tails(self._fleet, self.job(job))}
 
     def outputs(self, job: JobId) -> list[tuple[DeviceId, Output]]:
         """A job's results so far, and where they lie: what the sinks of a one-shot job returned, what a loop's server has
         made. ClusterError when a device that has some is gone."""
         self.job(job)
-        with self._lock:
-            record = self._state.jobs.get(job)
-            plan = record.plan if record else None
-            needed = {plan.placement[t] for t in sinks_of(record.workload.job)} if record and plan else set()
-        found = self._fleet.ask_all(lambda node: node.outputs(job))
-        if missing := sorted(needed - set(found)):
-            raise ClusterError(f"results of {job} lie on {', '.join(missing)}, which does not answer")
-        return [(device, output) for device, outputs in found.items() for output in outputs]
+        return answers.outputs(self._fleet, self._record(job), job)
 
     def read_output(self, job: JobId, device: DeviceId, file: str, offset: int, size: int) -> bytes:
         """A piece of a result, of a job that runs or has ended. Raises ClusterError, or BadInputError for no result."""
         self.job(job)
-        node = self._fleet.nodes.get(device)
-        if node is None:
-            raise ClusterError(f"results of {job} lie on {device}, which is gone")
-        return node.read_output(job, file, offset, size)
+        return answers.read_output(self._fleet, job, device, file, offset, size)
 
     def query(self, job: JobId, person: int | None = None) -> dict[str, Any]:
         """Where a person went, or who was seen, and which devices could not be asked; see `whereabouts.query`."""
@@ -263,6 +251,10 @@ class SchedulerService:
     def transfer_done(self, job: JobId, flow: FlowId) -> None:
         """All of it has arrived (told by its consumer's stage)."""
         self._post(ev.TransferDone(at_s=self._clock(), job=job, flow=flow))
+
+    def share_flows(self, job: JobId, rates_bps: Mapping[FlowId, float]) -> None:
+        """A running job's flows are to have these rates (told by its server's stage)."""
+        self._post(ev.SharesAsked(at_s=self._clock(), job=job, rates_bps=rates_bps))
 
     def counters(self) -> dict[DeviceId, NodeCounters]:
         """Cumulative counters of every node, asked for at the same time."""
@@ -384,10 +376,7 @@ class SchedulerService:
             self_paced=False,
         )
         try:
-            if stage.mode in (
-                "loop",
-                "cameras",
-            ):  # one that was taken for dead may still be there, with its ports
+            if stage.mode not in ("stream", "once"):  # one taken for dead may still be there, with its ports
                 node.stop_stage(stage.job)
             node.deploy(order, package.working_dir)
         except Exception as error:

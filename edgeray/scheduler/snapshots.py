@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from edgeray.scheduler.jobs import JobRecord
 from policies.makespan.residual import LEAST_PART
-from policies.model import DeviceId, LinkId, Mode, Network, Snapshot
+from policies.model import ONLINE, DeviceId, LinkId, Mode, Network, Snapshot
 
 HIDDEN: dict[Mode, tuple[Mode, ...]] = {
-    "once": ("loop", "cameras"),
-    "loop": ("cameras",),
-    "cameras": ("once", "loop"),
-    "stream": ("once", "loop", "cameras"),
+    "once": ("loop", "cameras", *ONLINE),
+    "loop": ("cameras", *ONLINE),
+    "offload": ("once", "loop", "cameras", *ONLINE),
+    "frames": ("once", "loop", "cameras", *ONLINE),
+    "cameras": ("once", "loop", *ONLINE),
+    "stream": ("once", "loop", "cameras", *ONLINE),
 }
 """By the mode of a policy, the jobs of which it only sees what they leave."""
 

@@ -36,6 +36,7 @@ from edgeray.scheduler.ports import PortPool
 from edgeray.scheduler.roster import Roster
 from edgeray.scheduler.rulebook import RuleBook
 from policies.model import Decision, DeviceId, FlowId, JobId, Mode, Network, Plan, Policy
+from policies.online.shares import shared
 
 Handler = Callable[..., list[Effect]]
 
@@ -69,6 +70,7 @@ class SchedulerState:
             ev.DeviceLost: self._device_lost,
             ev.LinkChanged: self._link_changed,
             ev.StreamsMeasured: self._streams_measured,
+            ev.SharesAsked: self._shares_asked,
             ev.StageDeployed: self._stage_deployed,
             ev.StageEnded: self._stage_ended,
             ev.TransferReady: self._transfer_ready,
@@ -278,6 +280,15 @@ class SchedulerState:
         record.workload = replace(record.workload, calls_per_frame=dict(event.calls_per_frame))
         record.adopt(record.plan, self._cluster.live)
         return self._decide("cameras", event.at_s)
+
+    def _shares_asked(self, event: ev.SharesAsked) -> list[Effect]:
+        record = self.jobs.get(event.job)
+        if record is None or record.phase is not Phase.RUNNING or record.plan is None:
+            return []
+        old = record.plan
+        record.adopt(shared(old, self._cluster.live, event.rates_bps), self._cluster.live)
+        self._rules.put(record.id, flow_rules(record, record.attendance.addresses))
+        return list(pace_stages(record, record.plan, old))
 
     def _network_applied(self, event: ev.NetworkApplied) -> list[Effect]:
         self._rules.applied(event.device, event.version)

@@ -54,7 +54,8 @@ class JobView:
     end, and is None until then (the planned one is in the plan).
     rounds_done, rounds_total, round_s: of jobs that train a model; round_s is the median of the last ones, None before
     the first. A job that resumes another one counts its own rounds only.
-    streams: of jobs that watch cameras, a row a camera.
+    streams: of jobs that watch cameras, a row a camera. online: of those that decide while they run, what their server
+    counts (`told` of edgeray.offload and edgeray.frames); None before it first said so.
     """
 
     job: str
@@ -82,6 +83,7 @@ class JobView:
     rounds_total: int = 0
     round_s: float | None = None
     streams: tuple[StreamView, ...] = ()
+    online: Mapping[str, Any] | None = None
 
     @property
     def ended(self) -> bool:
@@ -144,6 +146,8 @@ def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
         return told | _rounds_json(plan, plan.rounds, workload, workload.job.training)
     if plan.mapped is not None and workload.job.streams is not None:
         return told | _mapped_json(plan.mapped, workload.job.streams)
+    if workload.job.online is not None:
+        return told | {"mode": workload.job.mode}
     return told if plan.timetable is None else told | _timetable_json(plan, plan.timetable, workload)
 
 
@@ -245,6 +249,7 @@ def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: 
         rounds_total=training.rounds if (training := record.workload.job.training) else 0,
         round_s=progress.get("round_s"),
         streams=_stream_views(record, progress.get("streams", {})),
+        online=progress.get("online"),
     )
 
 

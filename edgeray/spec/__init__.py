@@ -6,6 +6,8 @@ from edgeray.spec.checks import check_job_on_cluster, check_runnable
 from edgeray.spec.cluster_file import load_cluster
 from edgeray.spec.editors import json_schema
 from edgeray.spec.job_file import load_app
+from edgeray.spec.online_app import online_app
+from edgeray.spec.online_jobs import OnlineJob, load_online, online_mode
 from edgeray.spec.ray_dag import app_from_ray_dag
 from edgeray.spec.split_training import SplitJob, is_split_training, load_split_training
 from edgeray.spec.streams_app import streams_app
@@ -18,6 +20,7 @@ __all__ = [
     "App",
     "Cluster",
     "Code",
+    "OnlineJob",
     "SourceOptions",
     "SplitJob",
     "StreamsJob",
@@ -33,9 +36,12 @@ __all__ = [
     "load_app",
     "load_cluster",
     "load_on",
+    "load_online",
     "load_split_training",
     "load_streams",
     "load_trace",
+    "online_app",
+    "online_mode",
     "streams_app",
     "training_app",
 ]

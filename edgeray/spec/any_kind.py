@@ -7,6 +7,8 @@ from pathlib import Path
 from edgeray.errors import BadInputError
 from edgeray.spec.app import App, Cluster
 from edgeray.spec.job_file import load_app
+from edgeray.spec.online_app import online_app
+from edgeray.spec.online_jobs import load_online, online_mode
 from edgeray.spec.split_training import is_split_training, load_split_training
 from edgeray.spec.streams_app import streams_app
 from edgeray.spec.streams_job import is_streams, load_streams
@@ -29,4 +31,6 @@ def load_on(path: str | Path, cluster: Cluster | Network, *, resume: str | None 
         )
     if is_streams(path):
         return streams_app(load_streams(path), cluster)
+    if online_mode(path) is not None:
+        return online_app(load_online(path), cluster)
     return load_app(path)

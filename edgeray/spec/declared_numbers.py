@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edgeray.spec.job_file import find_job_file
 from edgeray.spec.kinds import kind_among
+from edgeray.spec.online_jobs import online_mode
 from edgeray.spec.streams_job import is_streams
 from edgeray.spec.units import BYTES, FLOP, FLOP_PER_S, VIRTUAL_SECONDS, Quantity, UnitError
 from edgeray.spec.words import listed, remedy_for_name, shorten
@@ -49,8 +50,8 @@ class DeclaredJob:
 def declared_kind(path: str | Path) -> str | None:
     """The kind that a job file, or the job.yaml of a folder, says, if it is one of these; else None.
 
-    None, too, for cameras to watch (`is_streams`)."""
-    return None if is_streams(path) else kind_among(path, _KINDS, expected=_EXPECTED)
+    None, too, for cameras to watch (`is_streams`), and for packets to do (`online_mode`)."""
+    return None if is_streams(path) or online_mode(path) else kind_among(path, _KINDS, expected=_EXPECTED)
 
 
 def load_declared(path: str | Path) -> DeclaredJob:

@@ -68,6 +68,13 @@ def _check_kind(document: Document) -> None:
         return
     if kind == "streams":
         raise _streams_error(document)
+    if kind in ("offload", "frames"):
+        raise document.error(
+            ("kind",),
+            f"a job of kind {kind} has no tasks: they are made for the devices of a cluster",
+            expected="a job with tasks (`kind: dataflow`)",
+            remedy="`edgeray plan`, `submit` and `compare` take it; in Python, edgeray.spec.load_on",
+        )
     if kind == "split-training":
         raise document.error(
             ("kind",),

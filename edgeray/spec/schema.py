@@ -24,7 +24,7 @@ from edgeray.spec.units import (
 )
 
 KINDS = ("dataflow", "streams", "split-training", "batch-training", "fog-training", "offload", "frames")
-AVAILABLE_KINDS = ("dataflow", "streams", "split-training")
+AVAILABLE_KINDS = ("dataflow", "streams", "split-training", "offload", "frames")
 
 _ABOVE_ZERO_S = replace(VIRTUAL_SECONDS, zero=False)
 

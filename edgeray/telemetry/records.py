@@ -40,7 +40,7 @@ class TaskSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSample:
-    """One job's stage on one device in one window of window_s seconds."""
+    """One job's stage on one device in one window of window_s seconds. told: see `edgeray.node.host.StageCounters`."""
 
     job: str
     device: str
@@ -51,6 +51,7 @@ class StageSample:
     memory_bytes: int
     tasks: tuple[TaskSample, ...]
     flows: tuple[FlowSample, ...]
+    told: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,12 @@ ECOLog: Faury, Abeille, Jun, Calauzenes, "Jointly efficient and optimal algorith
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from policies.bandit import saved
 from policies.bandit.model import Bools, Floats, norms
 
 ALARM, WARM_UP = 9.0, 20
@@ -94,12 +96,12 @@ class Ecolog:
         }
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> Ecolog:
-        theta = np.array(state["theta"], dtype=float)
-        made = cls(len(theta), theta.shape[1], ridge=state["ridge"], keep=state["keep"])
-        made._since = int(state["since"])
-        for name in _STATE:
-            setattr(made, name, np.array(state[name], dtype=getattr(made, name).dtype))
+    def restore(cls, state: Mapping[str, Any]) -> Ecolog:
+        """Raises ValueError for what is no such state, or when shapes do not go together."""
+        ridge, keep = saved.positive(state, "ridge"), saved.positive(state, "keep")
+        made = cls(*saved.theta(state).shape, ridge=ridge, keep=keep)
+        made._since = saved.count(state, "since")
+        saved.put_back(made, state, _STATE)
         return made
 
     def _changed(self, helper: int, z: float, happy: bool) -> bool:
@@ -146,6 +148,13 @@ def implicit_step(z0: float, q: float, y: float) -> float:
 
 def sigmoid(z: float) -> float:
     return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+
+
+def sigmoids(z: Floats) -> Floats:
+    """Of each: what `sigmoid` is of one."""
+    e = np.exp(-np.abs(z))
+    found: Floats = np.where(z >= 0, 1.0, e) / (1 + e)
+    return found
 
 
 def log_sigmoid(z: float) -> float:

@@ -6,10 +6,12 @@ P(y = +-1 | x) = 1 / (1 + exp(-y x.theta)), with ||x|| <= 1 and ||theta|| <= R.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from policies.bandit import saved
 from policies.bandit.model import Floats, norms
 
 _NEWTON_STEPS = 50
@@ -70,15 +72,11 @@ class Estimates:
         }
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> Estimates:
-        """Raises ValueError when shapes do not go together."""
-        theta = np.array(state["theta"], dtype=float)
-        made = cls(len(theta), theta.shape[1], radius=state["radius"], ridge=state["ridge"])
-        for name in _STATE:
-            value = np.array(state[name], dtype=getattr(made, name).dtype)
-            if value.shape != getattr(made, name).shape:
-                raise ValueError(f"{name} has shape {value.shape}, expected {getattr(made, name).shape}")
-            setattr(made, name, value)
+    def restore(cls, state: Mapping[str, Any]) -> Estimates:
+        """Raises ValueError for what is no such state, or when shapes do not go together."""
+        radius, ridge = saved.positive(state, "radius"), saved.positive(state, "ridge")
+        made = cls(*saved.theta(state).shape, radius=radius, ridge=ridge)
+        saved.put_back(made, state, _STATE)
         return made
 
 

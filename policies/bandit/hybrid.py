@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from policies.bandit.ecolog import Ecolog
+from policies.bandit import saved
+from policies.bandit.ecolog import Ecolog, sigmoids
 from policies.bandit.model import Floats, Offer, clean
 
 PRIOR_SLOPE = 3.0
@@ -27,11 +29,17 @@ class EcologUcb:
 
     def choose(self, offer: Offer) -> int | None:
         x = clean(offer.features)
-        self.estimates.decided()
+        self.decided()
         return int((self.estimates.scores(x) + self._c * self.estimates.widths(x)).argmax())
 
     def feedback(self, helper: int, offer: Offer, happy: bool) -> None:
         self.estimates.update(helper, clean(offer.features[helper : helper + 1])[0], happy)
+
+    def estimate(self, offer: Offer) -> Floats | None:
+        return sigmoids(self.estimates.scores(clean(offer.features)))
+
+    def decided(self) -> None:
+        self.estimates.decided()
 
     def resize(self, kept: list[int | None]) -> None:
         self.estimates.resize(kept)
@@ -39,8 +47,10 @@ class EcologUcb:
     def state(self) -> dict[str, Any]:
         return {"estimates": self.estimates.state()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.estimates = Ecolog.restore(state["estimates"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        restored = Ecolog.restore(saved.part(state, "estimates"))
+        saved.same_shape(self.estimates.theta, restored.theta)
+        self.estimates = restored
 
 
 class Hybrid:
@@ -68,7 +78,7 @@ class Hybrid:
 
     def choose(self, offer: Offer) -> int | None:
         x, offset = features(offer)
-        self.estimates.decided()
+        self.decided()
         logits = offset + self.estimates.scores(x)
         best = int((logits + self._c * self.estimates.widths(x)).argmax())
         return best if logits[best] >= self._admit_logit else None
@@ -77,14 +87,23 @@ class Hybrid:
         x, offset = features(offer)
         self.estimates.update(helper, x[helper], happy, float(offset[helper]))
 
+    def estimate(self, offer: Offer) -> Floats | None:
+        x, offset = features(offer)
+        return sigmoids(offset + self.estimates.scores(x))
+
+    def decided(self) -> None:
+        self.estimates.decided()
+
     def resize(self, kept: list[int | None]) -> None:
         self.estimates.resize(kept)
 
     def state(self) -> dict[str, Any]:
         return {"estimates": self.estimates.state()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.estimates = Ecolog.restore(state["estimates"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        restored = Ecolog.restore(saved.part(state, "estimates"))
+        saved.same_shape(self.estimates.theta, restored.theta)
+        self.estimates = restored
 
 
 def features(offer: Offer) -> tuple[Floats, Floats]:

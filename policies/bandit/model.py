@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,27 @@ class Dispatcher(Protocol):
 
     def resize(self, kept: list[int | None]) -> None:
         """The helpers have changed: helper i is the one that had number kept[i], None: a new one."""
+        ...
+
+    def estimate(self, offer: Offer) -> Floats | None:
+        """Shape (N,): how probable it is that each helper would be in time; None where it predicts nothing."""
+        ...
+
+
+@runtime_checkable
+class Learning(Dispatcher, Protocol):
+    """A dispatcher that learns from bits. What a helper learns from is its own row of the offer."""
+
+    def decided(self) -> None:
+        """A decision was made: by `choose`, or by another copy, whose bits this one learns from."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that was learned, as plain lists (JSON)."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Be as the one whose state this is. Raises ValueError when it is no state of so many helpers and features."""
         ...
 
 

@@ -17,6 +17,10 @@ class _Plain:
     def resize(self, kept: list[int | None]) -> None:
         self._helpers = len(kept)
 
+    def estimate(self, offer: Offer) -> Floats | None:
+        """Nothing is predicted."""
+        return None
+
 
 class RoundRobin(_Plain):
     """Helpers in turn, whatever state they are in."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
+from policies.bandit import saved
+from policies.bandit.ecolog import sigmoids
 from policies.bandit.estimates import Estimates
 from policies.bandit.model import Floats, Offer, clean
 
@@ -42,12 +45,18 @@ class Toof:
 
     def choose(self, offer: Offer) -> int | None:
         x = clean(offer.features)
-        self._decisions += 1
+        self.decided()
         gamma = self._gamma()
         return int((self.estimates.scores(x) + np.sqrt(gamma) * self.estimates.widths(x)).argmax())
 
     def feedback(self, helper: int, offer: Offer, happy: bool) -> None:
         self.estimates.update(helper, clean(offer.features[helper : helper + 1])[0], 1 if happy else -1)
+
+    def estimate(self, offer: Offer) -> Floats | None:
+        return sigmoids(self.estimates.scores(clean(offer.features)))
+
+    def decided(self) -> None:
+        self._decisions += 1
 
     def resize(self, kept: list[int | None]) -> None:
         self.estimates.resize(kept)
@@ -55,9 +64,11 @@ class Toof:
     def state(self) -> dict[str, Any]:
         return {"estimates": self.estimates.state(), "decisions": self._decisions}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.estimates = Estimates.restore(state["estimates"])
-        self._decisions = int(state["decisions"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        restored = Estimates.restore(saved.part(state, "estimates"))
+        decisions = saved.count(state, "decisions")
+        saved.same_shape(self.estimates.theta, restored.theta)
+        self.estimates, self._decisions = restored, decisions
 
     def _gamma(self) -> Floats | float:
         if self._radius_rule == "practical":
@@ -105,6 +116,9 @@ class Optimal:
         if None in kept:
             raise ValueError("optimal knows nothing of new helpers")
         self._theta = self._theta[[old for old in kept if old is not None]]
+
+    def estimate(self, offer: Offer) -> Floats | None:
+        return sigmoids(np.einsum("nd,nd->n", clean(offer.features), self._theta))
 
 
 def theory_gamma(

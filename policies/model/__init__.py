@@ -1,7 +1,20 @@
 """The types that every policy and the runtime share."""
 
 from policies.model.ids import CameraId, DeviceId, FlowId, JobId, LinkId, TaskId
-from policies.model.job import Camera, CutProfile, Flow, Job, Mode, Profile, Streams, Task, Training, Workload
+from policies.model.job import (
+    ONLINE,
+    Camera,
+    CutProfile,
+    Flow,
+    Job,
+    Mode,
+    Online,
+    Profile,
+    Streams,
+    Task,
+    Training,
+    Workload,
+)
 from policies.model.network import Device, Link, Network, link_id
 from policies.model.plan import (
     Decision,
@@ -17,6 +30,7 @@ from policies.model.plan import (
 )
 
 __all__ = [
+    "ONLINE",
     "Camera",
     "CameraId",
     "CutProfile",
@@ -33,6 +47,7 @@ __all__ = [
     "Mapped",
     "Mode",
     "Network",
+    "Online",
     "Plan",
     "Policy",
     "Profile",

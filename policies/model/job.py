@@ -7,10 +7,15 @@ from typing import Literal
 from policies.model.ids import CameraId, DeviceId, FlowId, JobId, TaskId
 from policies.model.network import Device
 
-Mode = Literal["stream", "once", "loop", "cameras"]
+Mode = Literal["stream", "once", "loop", "cameras", "offload", "frames"]
 """stream: every task runs once per item, as many items a second as can be. once: each task runs once, as soon
 as can be. loop: all tasks run side by side and talk to each other, both ways, until they are done. cameras: as loop,
-one task a device; which cameras' people each of them detects and re-identifies is said anew while they run."""
+one task a device; which cameras' people each of them detects and re-identifies is said anew while they run.
+offload, frames: as loop, one task a device; what is done where is decided item by item, or frame by frame, by the
+server's task with the job's policy."""
+
+ONLINE: tuple[Mode, ...] = ("offload", "frames")
+"""The modes of jobs that decide while they run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +98,18 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Online:
+    """What a job of a mode in ONLINE consists of: the task that decides, and those that it decides for."""
+
+    server: TaskId
+    clients: tuple[TaskId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A DAG; of mode "loop" a server and its clients, with a flow from and to each; of mode "cameras" a task on each
-    device, with flows between any two. Tasks stand in topological order, ties by id; a task with no inputs is a source.
+    """A DAG; of mode "loop", "offload" or "frames" a server and its clients, with a flow from and to each; of mode
+    "cameras" a task on each device, with flows between any two. Tasks stand in topological order, ties by id; a task
+    with no inputs is a source.
 
     A stream's sources are pinned. items_per_s: the slowest source's own rate, which caps the job's throughput;
     None when unlimited.
@@ -109,16 +123,17 @@ class Job:
     mode: Mode = "stream"
     training: Training | None = None
     streams: Streams | None = None
+    online: Online | None = None
 
     @property
     def side_by_side(self) -> bool:
         """Whether its tasks are processes that talk both ways, rather than steps of a DAG."""
-        return self.mode in ("loop", "cameras")
+        return self.mode in ("loop", "cameras", *ONLINE)
 
     @property
     def server(self) -> TaskId | None:
         """Of tasks side by side, the one without which the others cannot go on."""
-        leading = self.training or self.streams
+        leading = self.training or self.streams or self.online
         return None if leading is None else leading.server
 
     @property
@@ -126,7 +141,8 @@ class Job:
         """Of tasks side by side, those that can be done without for a while."""
         if self.streams is not None:
             return tuple(task for task in self.streams.edges.values() if task != self.streams.server)
-        return () if self.training is None else self.training.clients
+        others = self.training or self.online
+        return () if others is None else others.clients
 
     @property
     def sources(self) -> tuple[Task, ...]:

@@ -10,7 +10,16 @@ import pytest
 
 from policies.partition.training import SplitTraining
 from policies.placement.otfa import OnlineFlowAdjustment
-from policies.registry import ONE_SHOT_POLICIES, POLICIES, TRAINING_POLICIES, load_policy
+from policies.registry import (
+    CAMERA_POLICIES,
+    FRAME_JOB_POLICIES,
+    OFFLOAD_POLICIES,
+    ONE_SHOT_POLICIES,
+    POLICIES,
+    TRAINING_POLICIES,
+    load_policy,
+)
+from policies.streams.mapping import StreamMapping
 
 PRINT_PLANS = """
 from dataclasses import replace
@@ -56,9 +65,15 @@ def test_plans_do_not_depend_on_the_hash_seed() -> None:
 def test_names_load_what_they_say() -> None:
     assert POLICIES[:5] == ("lr", "br", "tp", "otfs", "otfa")
     assert [load_policy(name).name for name in POLICIES] == list(POLICIES)
-    training = [load_policy(name) for name in TRAINING_POLICIES]
-    assert [policy.name for policy in training] == list(TRAINING_POLICIES)
-    assert all(getattr(policy, "mode", None) == "loop" for policy in training)
+    for names, mode in (
+        (TRAINING_POLICIES, "loop"),
+        (CAMERA_POLICIES, "cameras"),
+        (OFFLOAD_POLICIES, "offload"),
+        (FRAME_JOB_POLICIES, "frames"),
+    ):
+        loaded = [load_policy(name) for name in names]
+        assert [policy.name for policy in loaded] == list(names)
+        assert {getattr(policy, "mode", None) for policy in loaded} == {mode}
 
 
 def test_ones_own_policy_loads_by_module_and_class() -> None:
@@ -69,11 +84,13 @@ def make_otfa() -> OnlineFlowAdjustment:
     return OnlineFlowAdjustment()
 
 
-def test_a_function_makes_a_policy_or_decides_split_training() -> None:
-    """By whether it must be given something."""
+def test_a_function_makes_a_policy_or_is_asked_by_one() -> None:
+    """By whether it must be given something, and what."""
     assert load_policy(f"{__name__}:make_otfa").name == "otfa"
     split = load_policy("policies.partition.policy:edgesplit")
     assert isinstance(split, SplitTraining) and split.name == "policies.partition.policy:edgesplit"
+    cameras = load_policy("policies.streams.load_aware:load_aware")
+    assert isinstance(cameras, StreamMapping) and cameras.name == "policies.streams.load_aware:load_aware"
 
 
 @pytest.mark.parametrize(

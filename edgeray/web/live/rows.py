@@ -162,6 +162,7 @@ def _job_row(job: Mapping[str, Any]) -> Row:
         "progress": progress,
         "bottleneck": plan.get("bottleneck"),
         "placement": plan.get("placement", {}) if job["phase"] in _PLACED else {},
+        "online": job.get("online"),
     }
 
 

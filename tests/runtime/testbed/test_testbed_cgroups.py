@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeray.errors import BadInputError, TestbedError
 from edgeray.testbed import cgroups
+from edgeray.testbed.throttle import limit
 
 
 def mount_line(kind: str, point: Path, options: str) -> str:
@@ -131,3 +133,41 @@ def test_processes_are_counted_in_all_groups_below(tmp_path: Path) -> None:
     (tmp_path / "cgroup.procs").write_text("12\n")
     (tmp_path / "pi/stages/cgroup.procs").write_text("7\n30\n0\n")
     assert cgroups.processes(tmp_path) == (7, 12, 30)
+
+
+# Throttled while it runs
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [("cpu.cfs_quota_us", "50000", "5000"), ("cpu.max", "50000 50000", "5000 50000")],
+)
+def test_a_device_is_throttled_whatever_the_version(
+    tmp_path: Path, file: str, before: str, after: str
+) -> None:
+    cpu, memory = tmp_path / "cpu", tmp_path / "memory"
+    for folder in (cpu, memory):
+        folder.mkdir()
+    (cpu / file).write_text(before)
+    assert limit((cpu, memory), "e1", 0.1) == (cpu / file,)
+    assert (cpu / file).read_text() == after
+    assert list(memory.iterdir()) == []
+
+
+def test_a_device_gets_no_less_than_the_kernel_takes(tmp_path: Path) -> None:
+    (tmp_path / "cpu.cfs_quota_us").write_text("50000")
+    limit((tmp_path,), "e1", 1e-6)
+    assert int((tmp_path / "cpu.cfs_quota_us").read_text()) == cgroups.CPU_QUOTA_MIN_US
+
+
+@pytest.mark.parametrize("cpus", [0.0, -1.0, float("nan")])
+def test_no_cores_at_all_are_refused(tmp_path: Path, cpus: float) -> None:
+    (tmp_path / "cpu.cfs_quota_us").write_text("50000")
+    with pytest.raises(BadInputError, match="above 0"):
+        limit((tmp_path,), "e1", cpus)
+    assert (tmp_path / "cpu.cfs_quota_us").read_text() == "50000"
+
+
+def test_what_has_no_limit_cannot_be_throttled(tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match="no CPU limit"):
+        limit((tmp_path,), "e1", 0.5)

@@ -1,6 +1,7 @@
 // Devices with their load, and jobs with what was planned and what is measured.
 
 import { stopJob, token } from "./api.js";
+import { decisions } from "./decisions.js";
 import { h } from "./dom.js";
 import { clock, count, duration, figures, MISSING, nominal, percent, rate, size, span } from "./format.js";
 
@@ -18,6 +19,7 @@ export function overview(now, rest, rerender) {
       h("h2", null, "Jobs"),
       living.length ? jobsTable(living, rerender) : h("p", { class: "muted empty" }, "No job is running. Start one: ", h("code", null, "edgeray submit apps/attributes")),
       ended.length ? h("details", null, h("summary", null, `Ended: ${count(ended.length, "job")}`), jobsTable(ended, rerender)) : null),
+    decisions(living),
   ];
 }
 
