@@ -16,6 +16,7 @@ from policies.model import JobId
 log = logging.getLogger(__name__)
 
 _SNAPSHOT = "state.json"
+_LOG = "bits-{}.jsonl"
 _DAMAGED_LOG = "damaged.jsonl"
 _JOB, _DAMAGED = "job-", "damaged-"
 
@@ -46,7 +47,6 @@ class JobFiles:
         if not isinstance(snapshot, dict) or type(snapshot.get("log")) is not int:
             raise ValueError("it names no log")
         self._number = snapshot["log"]
-        self._drop_other_logs()
         lines = []
         path = self._log()
         if path.exists():
@@ -85,6 +85,7 @@ class JobFiles:
             json.dump({**snapshot, "log": number}, file, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
+        (self._folder / _LOG.format(number)).unlink(missing_ok=True)  # of a snapshot that was lost
         partial.replace(self._folder / _SNAPSHOT)
         self._number = number
         _sync_folder(self._folder)
@@ -111,10 +112,10 @@ class JobFiles:
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def _log(self) -> Path:
-        return self._folder / f"bits-{self._number}.jsonl"
+        return self._folder / _LOG.format(self._number)
 
     def _drop_other_logs(self) -> None:
-        for path in self._folder.glob("bits-*.jsonl"):
+        for path in self._folder.glob(_LOG.format("*")):
             if path != self._log():
                 path.unlink(missing_ok=True)
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgeray.errors import BadInputError, FlowError
 from edgeray.learner.messages import (
@@ -229,7 +228,9 @@ class Learned:
         if list(feedback.helpers) == self.helpers:
             return self._policy.estimate(feedback.offer)
         row_of = {name: row for row, name in enumerate(feedback.helpers)}
-        rows = np.array([row_of.get(name, -1) for name in self.helpers])
+        rows = [
+            row_of.get(name, 0) for name in self.helpers
+        ]  # any row for those who are away: it is not asked for
         estimates = self._policy.estimate(_rows(feedback.offer, rows))
         if estimates is None:
             return None
@@ -271,21 +272,12 @@ def _spread(one: Offer, helpers: int) -> Offer:
     )
 
 
-def _rows(offer: Offer, rows: npt.NDArray[np.int64]) -> Offer:
-    """Its rows in another order; of -1 nothing is known."""
-    absent = rows < 0
-
-    def of(values: Floats) -> Floats:
-        moved: Floats = values[rows]
-        moved[absent] = np.nan
-        return moved
-
-    return Offer(
-        features=of(offer.features),
-        queue=of(offer.queue),
-        predicted_s=of(offer.predicted_s),
-        transfer_s=of(offer.transfer_s),
-        deadline_s=offer.deadline_s,
-        size=offer.size,
-        complexity=offer.complexity,
+def _rows(offer: Offer, rows: list[int]) -> Offer:
+    """Its rows in another order."""
+    return replace(
+        offer,
+        features=offer.features[rows],
+        queue=offer.queue[rows],
+        predicted_s=offer.predicted_s[rows],
+        transfer_s=offer.transfer_s[rows],
     )

@@ -23,8 +23,10 @@ from policies.deadline.policy import FRAME_POLICIES
 Bools = npt.NDArray[np.bool_]
 WITHIN, EXPECTING, STALE = "djos-within", "djos-expecting", "djos-stale"
 SIMULATED_FRAMES = (*FRAME_POLICIES, WITHIN, EXPECTING, STALE)
-_MOST_STATES = 20_000
+_MOST_STATES = 3_000
 """Of all users, up to order; beyond, the bound takes too long to work out."""
+_STEP = 0.02
+"""Of the drop rate, relative: over which a slope is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,7 @@ class PaperFrames:
     M: float = number(5.0, "how much energy counts against dropped packets", least=0, most=1e6)
     capacity: float | None = number(None, "packets that the server takes in a frame; none: all", least=0)
     start: float | None = number(
-        None, "virtual queues at first; none: where sending begins to pay", least=0, most=1e9
+        None, "virtual queues at first; none: about where they will settle", least=0, most=1e9
     )
     runs: int = number(100, "independent runs, side by side", least=1, most=100_000)
     settle: float = number(0.5, "the part of the frames that is not counted", least=0, most=0.99)
@@ -111,8 +113,9 @@ def simulate_frame_policy(settings: PaperFrames, policy: str, frames: int, seed:
         queue += float(X.mean())
     counted = steps - settling
     each = energy / counted
-    # The sign is 2 M e_local / mu; that of sending is lower, and feasible queues pass it. It is for mu = 0.
-    last = _frame(settings, X, X * 0, X * 0 + (0.0 if settings.mu > 0 else settings.packets))
+    # Without C the sign is 2 M e_local / mu; that of sending is lower, and queues that hold pass it.
+    nothing = np.zeros(shape)
+    last = _frame(settings, X, nothing, nothing + (0.0 if settings.mu > 0 else settings.packets))
     return FramesRun(
         policy=policy,
         seed=seed,
@@ -131,6 +134,10 @@ def least_frame_energy(settings: PaperFrames) -> float | None:
 
     None where it does not hold, or has too many states.
     """
+    return _least(settings, settings.rho)
+
+
+def _least(settings: PaperFrames, rho: float) -> float | None:
     states = (settings.users + 3) * (settings.users + 2) * (settings.users + 1) // 6
     if settings.memory > 0 or settings.capacity is not None or states > _MOST_STATES:
         return None
@@ -144,7 +151,7 @@ def least_frame_energy(settings: PaperFrames) -> float | None:
         T=settings.slots,
         e_local=settings.e_local,
         e_send=settings.e_send,
-        rho=settings.rho,
+        rho=rho,
     )
 
 
@@ -243,9 +250,19 @@ def _frame(settings: PaperFrames, X: Floats, A: Floats, C: Floats) -> Frame:  # 
 
 
 def _start(settings: PaperFrames) -> float:
-    """Where sending begins to pay: X min(burst, C) = M e_send, or computing where that is sooner."""
+    """About where virtual queues settle, so that little has to be thrown away: M times the price of a dropped packet.
+
+    The price is how fast the least energy falls with the packets that may be dropped. Where there is no bound: where
+    sending or computing begins to pay, X min(burst, C) = M e_send.
+    """
     if settings.start is not None:
         return settings.start
+    tighter, looser = (
+        _least(settings, settings.rho * (1 - _STEP)),
+        _least(settings, settings.rho * (1 + _STEP)),
+    )
+    if tighter is not None and looser is not None and settings.rho > 0:
+        return settings.M * max(0.0, tighter - looser) / (2 * _STEP * settings.rho * settings.arrivals)
     ways = [settings.M * settings.e_send / min(settings.packets, settings.burst)] if settings.packets else []
     ways += [settings.M * settings.e_local / min(settings.mu, settings.burst)] if settings.mu else []
     return min(ways, default=0.0)

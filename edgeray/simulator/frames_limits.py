@@ -53,16 +53,12 @@ def expecting(frame: Frame, channels: Floats, belief: Floats) -> tuple[Ints, Int
 def _sending_exactly(frame: Frame, packets: float) -> Floats:
     """Shape (R, N, T + 1): what k slots of sending are worth when all are used, whether or not they carry anything."""
     k = np.arange(frame.T + 1)
-    X, A, mu, e_local, e_send = (
-        value[..., None] for value in (frame.X, frame.A, frame.mu, frame.e_local, frame.e_send)
-    )
-    sent = np.minimum(A, packets * k)
-    left = A - sent
+    sent = np.minimum(frame.A[..., None], packets * k)
+    left = frame.A[..., None] - sent
     nothing = np.zeros_like(left)
-    alone = replace(
-        frame, X=X + nothing, A=left, C=nothing, mu=mu + nothing, e_local=e_local + nothing, e_send=nothing
-    )
-    worth: Floats = X * sent - frame.M * e_send * k + weights(alone).gain[..., 0]
+    same = {name: getattr(frame, name)[..., None] + nothing for name in ("X", "mu", "e_local")}
+    alone = weights(replace(frame, A=left, C=nothing, e_send=nothing, **same)).gain[..., 0]
+    worth: Floats = frame.X[..., None] * sent - frame.M * frame.e_send[..., None] * k + alone
     return worth
 
 

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.learner [--json] [--seeds 20] [--quick]
 
 decisions/s: with their updates, at 100 helpers and 10 features; choosing alone, too. djos: 1,000 users, 10 slots; all
-mu = 1, or some that compute more, which takes the DP. regret: TOOF's setting, mean after 10^4 items over the seeds. merge:
-100 bits from one dispatcher, checked, learned and on the disk (a temporary folder); coded: on the dispatcher's side; load: a
-learner that was killed with so many bits in its log. Medians.
+mu = 1, or some that compute more, which takes the DP. regret: TOOF's setting, mean after 10^4 items over the seeds.
+merge: 100 bits from one dispatcher, checked, learned and on the disk (a temporary folder); coded: on the dispatcher's
+side; load: a learner that was killed with so many bits in its log. Medians.
 """
 
 from __future__ import annotations

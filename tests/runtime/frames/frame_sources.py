@@ -12,8 +12,6 @@ WAITS_S = 0.002
 
 coming: defaultdict[str, deque[list[Any]]] = defaultdict(deque)
 """By user, what comes next; None ends its source."""
-taken: defaultdict[str, int] = defaultdict(int)
-"""By user, lists that its source has given."""
 worked: deque[Any] = deque()
 """Packets on which work was done, by whoever."""
 may_work = threading.Event()
@@ -25,7 +23,6 @@ holding = threading.Event()
 
 def reset() -> None:
     coming.clear()
-    taken.clear()
     worked.clear()
     held.clear()
     may_work.clear()
@@ -48,7 +45,6 @@ class Scripted:
             packets = coming[self._user].popleft()
             if packets is None:
                 return
-            taken[self._user] += 1  # the packets before it have arrived, and these do at once
             yield packets
 
 

@@ -25,7 +25,7 @@ def power(*, local_w: float, send_w: float) -> dict[str, Any]:
 
 
 def all_of(names: str, **each: Any) -> dict[str, Any]:
-    return {name: each for name in names}
+    return dict.fromkeys(names, each)
 
 
 SEND = {"power": power(local_w=DEAR, send_w=CHEAP), "lambda": 1.0}
@@ -67,11 +67,6 @@ def test_packets_are_computed_where_that_is_cheap(tmp_path: Path) -> None:
     warm(job, "a", "b")
     job.come(a=["a1", "a2", "a3"], b=["b1"])
     job.frame()
-    assert (
-        sorted(frame_sources.worked)[-4:]
-        == ["b1", "b first", "b first"][:0] + sorted(["a1", "a2", "a3", "b1"])[-4:]
-        or True
-    )
     job.frame()
     assert job.told("a")["local"] == 3 and job.told("b")["local"] == 1
     (counters, _) = job.users["a"].rows()["user-a"]
@@ -188,7 +183,7 @@ def test_acknowledgements_that_are_lost_are_drops(tmp_path: Path) -> None:
     job.frame(settled=False)
     until(lambda: job.told("a")["arrived"] == 3, "the report")
     assert job.told("a")["sent"] == 0 and job.told("a")["dropped"] == 3
-    assert job.told("a")["queue"] == pytest.approx(before + 2 - 0.001, abs=1e-9)
+    assert job.told("a")["queue"] == pytest.approx(before + 2 - 2 * 0.001, abs=1e-9), "two frames"
     assert job.packets("a").per_slot < 4, "and the channel is trusted less"
     job.wires.loses = None
     job.come(a=["a3"])
@@ -206,14 +201,13 @@ def test_a_word_that_is_lost_costs_one_frame(tmp_path: Path, lost: type) -> None
     warm(job, "a")
     job.wires.loses = lambda value: isinstance(value, lost)
     job.come(a=["a1"])
-    frame_s = job.recipe["slots"] * job.recipe["slot_s"]
-    job.clock.turn(frame_s)
+    job.clock.turn(job.frame_s)
     until(lambda: job.server.told()["frames"] == 4, "the frame has begun")
     until(lambda: job.packets("a")._arrived == 1, "with its packet")
-    job.clock.turn(0.6 * frame_s)
+    job.clock.turn(0.6 * job.frame_s)
     until(lambda: job.packets("a")._computed == 1, "what it does by itself")
     job.wires.loses = None
-    job.clock.turn(0.4 * frame_s)
+    job.clock.turn(0.4 * job.frame_s)
     job.granted()
     assert job.told("a")["local"] == 1 and not job.told("a")["away"]
     job.check()
@@ -225,8 +219,7 @@ def test_a_line_that_is_cut_between_frames_is_opened_again(tmp_path: Path) -> No
     warm(job, "a", "b")
     for number in range(10):
         job.wires.cut(random.Random(number).choice(["user-a", "user-b"]))
-        until(lambda: all(peer.standing for peer in job.server._peers.values()), "both lines")
-        until(lambda: all(user._server.standing for user in job.users.values()), "at both ends")
+        until(job.stand, "both lines")
         job.come(a=[f"a{number}"], b=[f"b{number}"])
         job.frame()
     job.frame()
@@ -242,9 +235,9 @@ def test_lines_that_are_cut_at_any_time_lose_only_what_is_counted(tmp_path: Path
         job.come(a=[f"a{number}"] * draw.choice([0, 2, 5]), b=[f"b{number}"] * draw.choice([0, 2]))
         if number % 3 == 0:
             job.wires.cut(draw.choice(["user-a", "user-b", "server"]))
-        job.frame(settled=draw.random() < 0.3 and number % 3 != 0)
+        job.frame(settled=draw.random() < 0.3 and number % 3 != 0, flows=True)
         job.check()
-    until(lambda: all(user._server.standing for user in job.users.values()), "both lines")
+    until(job.stand, "both lines")
     job.frame()
     job.frame()
     for packets in job.all_packets():
@@ -294,11 +287,10 @@ def test_a_killed_server_comes_back(tmp_path: Path, learner: type[Learner]) -> N
     job.frame()
     before = job.told()
     job.kill("server")
-    frame_s = job.recipe["slots"] * job.recipe["slot_s"]
     job.come(a=["a3"])
     frames = job.packets("a").totals.frames
     for passed in range(1, 4):
-        job.clock.turn(1.3 * frame_s)
+        job.clock.turn(1.3 * job.frame_s)
         until(
             lambda passed=passed: job.packets("a").totals.frames >= frames + passed, "frames without a server"
         )  # type: ignore[misc]
@@ -339,7 +331,7 @@ def test_the_job_ends_after_its_frames(tmp_path: Path) -> None:
     job.frame()
     job.come(a=["a3"])
     job.frame()
-    job.clock.turn(job.recipe["slots"] * job.recipe["slot_s"])
+    job.clock.turn(job.frame_s)
     assert job.stages["server"].stop.wait(30), "the job does not end"
     assert job.told()["frames"] == 5
     assert job.told("a")["sent"] == 3, "the last frame's packets, too"
@@ -358,7 +350,7 @@ def test_the_job_ends_when_no_packets_come(tmp_path: Path) -> None:
     assert not job.stages["server"].stop.is_set(), "b may still have some"
     job.come(b=None)
     job.frame()
-    job.clock.turn(job.recipe["slots"] * job.recipe["slot_s"])
+    job.clock.turn(job.frame_s)
     assert job.stages["server"].stop.wait(30), "the job does not end"
     assert job.told("a")["sent"] == 1
     job.check()
@@ -374,7 +366,7 @@ def test_a_source_ends_after_its_items(tmp_path: Path) -> None:
     job.frame()
     job.frame()
     assert job.told("a")["arrived"] == 3
-    job.clock.turn(job.recipe["slots"] * job.recipe["slot_s"])
+    job.clock.turn(job.frame_s)
     assert job.stages["server"].stop.wait(30)
     job.stop()
 

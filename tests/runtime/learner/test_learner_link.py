@@ -260,8 +260,9 @@ def test_without_a_replica_a_learner_that_lost_its_disk_begins_with_what_comes(
 
 
 @pytest.mark.parametrize("backed", [True, False])
+@pytest.mark.parametrize("too_many", [1, 37])
 def test_what_waits_is_bounded(
-    head: Head, backed: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    head: Head, backed: bool, too_many: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(link_module, "MOST_BITS", 20)
     desk = Desk(head, backed=backed)
@@ -270,13 +271,13 @@ def test_what_waits_is_bounded(
         desk.learn(1, 2)
         settle(desk)
         head.cut = True
-        desk.learn(*range(3, 60))
-        assert desk.link.waiting == 20 and desk.link.given_up == 37
+        desk.learn(*range(3, 23 + too_many))
+        assert desk.link.waiting == 20 and desk.link.given_up == too_many
         assert "the oldest are given up" in caplog.text
         head.cut = False
         settle(desk)
         # A dispatcher's own state has all; bits alone lack those that were given up.
-        seen = range(1, 60) if backed else [1, 2, *range(40, 60)]
+        seen = range(1, 23 + too_many) if backed else [1, 2, *range(3 + too_many, 23 + too_many)]
         assert head.learner.open(JOB, about()) == policy_that_saw(seen).state()
     finally:
         desk.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,7 @@ def test_helpers_are_known_by_name(tmp_path: Path) -> None:
     assert learner.open(JOB, about("toof", ["c", "d", "a"])) == all_three.state()
     learner = LearnerService(tmp_path)
     assert list(learner.views()[JOB]["arms"]) == ["a", "b", "c", "d"]
-    bit = feedback(61, ("e", "b"))
+    bit = replace(feedback(61, ("e", "b")), helper="e")
     assert learner.merge(JOB, "e", 61, [plain_feedback(bit)]) == 61  # a helper that nobody named before
     expected = policy_that_saw(range(1, 61), "toof")
     expected.resize([None, 1])
@@ -351,6 +352,26 @@ def test_of_a_damaged_log_counts_what_comes_before(
         assert again.merge(JOB, "e", 9, bits(9, 12)) == 5
         assert again.open(JOB, about()) == policy_that_saw(range(1, 6)).state()
     assert "damaged" in caplog.text and only(tmp_path, "damaged.jsonl").exists()
+
+
+@pytest.mark.parametrize("lost", ["the snapshot", "the newest snapshot"])
+def test_a_log_whose_snapshot_is_lost_counts_for_nothing(tmp_path: Path, lost: str) -> None:
+    clock = Clock()
+    learner = LearnerService(tmp_path, clock)
+    learner.open(JOB, about())
+    path = tmp_path / f"job-{JOB}" / "state.json"
+    old = path.read_bytes()
+    learner.adopt(JOB, "later", about(), policy_that_saw([1, 2]).state())
+    learner.merge(JOB, "e", 1, bits(1, 5))
+    path.unlink()
+    if lost == "the newest snapshot":
+        path.write_bytes(old)
+    again = LearnerService(tmp_path, clock)
+    assert again.open(JOB, about()) is None
+    again.adopt(JOB, "later still", about(), policy_that_saw([7]).state())
+    assert again.merge(JOB, "e", 1, bits(8, 9)) == 2
+    expected = policy_that_saw([7, 8, 9]).state()
+    assert again.open(JOB, about()) == LearnerService(tmp_path).open(JOB, about()) == expected
 
 
 def test_a_disk_that_fails_is_not_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

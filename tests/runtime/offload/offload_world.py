@@ -136,7 +136,7 @@ class Stage:
 
 
 class World:
-    """A job, begun; ended at the end of the `with`."""
+    """A job, begun; ended at the end of the `with`. learner: or what makes it, of the dispatcher's stage."""
 
     def __init__(
         self,
@@ -211,6 +211,8 @@ class World:
 
     def _begin(self, task: str, body: Any) -> None:
         stage = Stage(TaskId(task), self.folder / task, self.lines, self.learner)
+        if task == HUB and callable(self.learner):
+            stage.learner = self.learner(stage)
         self.stages[task] = stage
         self.all_stages.append(stage)
         stage.run(body)

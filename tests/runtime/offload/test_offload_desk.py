@@ -75,7 +75,7 @@ def test_each_item_gives_one_bit_with_the_offer_of_its_dispatch(
     """Bits that are late, doubled, lost, of another turn, or of an item that another helper had."""
     world = Watched(policy, late=late, most=most)
     desk = world.desk
-    now_s, delivered, turns = 0.0, 0, {name: 0 for name in "abc"}
+    now_s, delivered, turns = 0.0, 0, dict.fromkeys("abc", 0)
     chosen: dict[int, Offer] = {}
     for event in events:
         match event:
@@ -90,7 +90,7 @@ def test_each_item_gives_one_bit_with_the_offer_of_its_dispatch(
                 error = "it raised" if raised else None
                 took_s = world.result(name, number, now_s, turn=turns[name] - older, error=error)
                 delivered += took_s is not None
-                assert took_s is None or (0 <= took_s and not raised)
+                assert took_s is None or (took_s >= 0 and not raised)
                 assert took_s is None or late == "deliver" or took_s <= DEADLINE_S
             case "enter", name:
                 world.enter(name)
@@ -238,7 +238,7 @@ class Line:
 
 
 def sent_to_slow(policy: str, *, items: int = 1200, honest: bool) -> tuple[float, float]:
-    """Of the items after a has become ten times slower: the part that it got, and the part of all that met their deadline.
+    """Of the items after a has become ten times slower: the part that it got, and the part of all that was met.
 
     honest: helpers tell how fast they are; else a goes on to say that it is as fast as before.
     """
@@ -277,8 +277,8 @@ def sent_to_slow(policy: str, *, items: int = 1200, honest: bool) -> tuple[float
 @pytest.mark.parametrize("honest", [True, False])
 @pytest.mark.parametrize("policy", ["toof", "hybrid"])
 def test_a_throttled_helper_gets_fewer_items(policy: str, honest: bool) -> None:
-    """Than in turn, whether its telemetry says so, or only the bits do. Hybrid makes up for it, too: TOOF does not see that
-    whom it sends everything is overrun (see the spec)."""
+    """Than in turn, whether its telemetry says so, or only the bits do. Hybrid makes up for it; TOOF does not see that
+    those whom it sends everything are overrun (see the spec)."""
     in_turn, met_in_turn = sent_to_slow("round-robin", honest=honest)
     part, met = sent_to_slow(policy, honest=honest)
     assert part < in_turn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ import pytest
 from offload_world import HUB, Learner, NoLearner, World, recipe_of, until
 
 from edgeray.errors import StageError
+from edgeray.learner import link
+from edgeray.learner.service import LearnerService
 from edgeray.offload import dispatch
 from policies.bandit.registry import DISPATCHERS
+from policies.model import JobId
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +52,7 @@ def test_every_item_is_answered_once(tmp_path: Path, policy: str) -> None:
         check_sums(told)
         assert told["items"] == 150
         assert told["met"] + told["refused"] == 150
-        assert sorted(item for item, _ in offload_code.taken) == sorted(
-            set(item for item, _ in offload_code.taken)
-        )
+        assert len({item for item, _ in offload_code.taken}) == len(offload_code.taken)
         assert told["delivered"] == told["met"] == len(offload_code.taken)
         assert [bit.number for bit in world.learner.bits] == list(range(1, told["met"] + 1))
         assert told["policy"] == policy
@@ -282,6 +284,50 @@ def test_a_dispatcher_begins_with_what_the_learner_has(tmp_path: Path) -> None:
     with World(tmp_path, recipe_of("ab"), "greedy", learner=Learner(has=backed["state"])) as again:
         until(lambda: again.there("ab"))
         assert again.dispatch._desk.roster.state() == backed["state"]
+
+
+def test_a_real_link_to_a_learner_that_blocks_for_ever_holds_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "RESTORE_S", 0.05)
+    monkeypatch.setattr(link, "ANSWER_S", 0.05)
+    never = threading.Event()
+    with World(
+        tmp_path, recipe_of(), "hybrid", learner=lambda stage: _link(stage, lambda *_: never.wait())
+    ) as world:
+        world.give(*range(20))
+        until(lambda: world.told["met"] == 20)
+        learner = world.stages[HUB].learner
+        until(lambda: learner.bypassed)
+        assert learner.waiting == 20
+    never.set()
+
+
+@pytest.mark.parametrize("policy", ["toof", "ecolog"])
+def test_a_dispatcher_that_is_begun_again_knows_what_the_learner_kept(tmp_path: Path, policy: str) -> None:
+    """With the real learner on a disk, to the bit; its second process numbers its bits from 1 again."""
+    service = LearnerService(tmp_path / "learner")
+
+    def learner(stage: Any) -> link.Link:
+        return _link(stage, lambda method, *args: getattr(service, method)(*args))
+
+    states = []
+    for turn in (1, 2):
+        offload_code.reset()
+        with World(tmp_path / str(turn), recipe_of("ab"), policy, learner=learner) as world:
+            until(lambda world=world: world.there("ab"))  # type: ignore[misc]
+            states.append(world.dispatch._desk.roster.state())
+            world.give(*range(10))
+            until(lambda world=world: world.told["met"] == 10)  # type: ignore[misc]
+            until(lambda world=world: world.stages[HUB].learner.waiting == 0)  # type: ignore[misc]
+            states.append(world.dispatch._desk.roster.state())
+        assert service.views()["shop"]["items"] == 10 * turn
+    assert states[0]["estimates"]["theta"] != states[1]["estimates"]["theta"]
+    assert states[2]["estimates"] == states[1]["estimates"]
+
+
+def _link(stage: Any, call: Any) -> link.Link:
+    return link.Link(call, JobId("shop"), stage.spawn, stage.stop)
 
 
 def test_a_state_that_is_of_another_job_is_left_out(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ class FakeCluster:
             self._job("attributes-1", mode="stream", detail=EVIL),
             self._job("split-2", mode="loop", rounds_done=3, rounds_total=20, round_s=4.1, plan=rounds),
             self._job("reid-3", mode="cameras", plan=watching, streams=self._streams()),
+            self._job("offload-4", mode="offload", policy="hybrid", online=self._online()),
         ]
         return [job for job in jobs if job.job not in self.stopped]
 
@@ -216,6 +217,12 @@ class FakeCluster:
             **{"latency_p50_s": 0.12, "latency_p95_s": 0.31},
         }
         return JobView(**{**values, **changes})
+
+    def _online(self) -> dict[str, Any]:
+        arm = {"sent": 20, "met": 18, "late": 1, "failed": 1, "lost": 0, "queue": 2, "probability": 0.875}
+        helpers = {name: {**arm, "away": name == self.names[-1]} for name in self.names[1:]}
+        counts = {"items": 100, "met": 80, "late": 5, "refused": 10, "failed": 5, "lost": 0, "delivered": 80}
+        return {"policy": "hybrid", **counts, "regret_proxy": 3.25, "decision_us_p50": 60.0, "helpers": helpers}
 
     def _ended(self) -> JobView:
         ended = {"phase": "failed", "detail": "device e9 was lost", "ended_s": SEEN_S + 60}

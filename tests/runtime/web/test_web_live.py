@@ -73,6 +73,7 @@ def test_now_tells_of_every_kind_of_job(yard: Yard) -> None:
         "attributes-1": "items",
         "split-2": "round",
         "reid-3": "frames",
+        "offload-4": "items",
         "poster-0": "makespan",
     }
     assert (jobs["split-2"]["planned"], jobs["split-2"]["measured"], jobs["split-2"]["progress"]) == (

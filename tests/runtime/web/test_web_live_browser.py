@@ -118,6 +118,10 @@ def emulate(browser: Chrome, width: int, height: int, scheme: str) -> None:
 def test_every_view_shows_what_it_is_for(page: LivePage, browser: Chrome) -> None:
     jobs = {"attributes-1", "split-2", "reid-3"}
     until(lambda: jobs <= set(attributes(browser, "tr[data-job]", "data-job")))
+    decided = text(browser, "[data-decides='offload-4']")
+    assert "80 % met their deadline, regret 3.25 by its own estimates" in decided
+    assert len(find(browser, "[data-decides='offload-4'] tbody tr")) == 4
+    assert "away" in decided and "88 %" in decided
     open_view(browser, "topology")
     until(lambda: len(find(browser, ".map .box")) == 5 and find(browser, ".map .strand"))
     assert len(find(browser, ".map line.link")) == 10
