@@ -88,5 +88,9 @@ def _table(first: str, rows: Mapping[str, Mapping[str, Any]], columns: Mapping[s
         table.add_column(heading, justify="right")
     for name, row in rows.items():
         away = " (away)" if row.get("away") else ""
-        table.add_row(f"{name}{away}", *(figures(row.get(key)) for key in columns))
+        table.add_row(f"{name}{away}", *(_cell(row.get(key)) for key in columns))
     return table
+
+
+def _cell(value: Any) -> str:
+    return str(value) if isinstance(value, int) else figures(value)

@@ -26,7 +26,11 @@ def add_commands(app: typer.Typer) -> None:
 
 def reproduce(
     what: Annotated[
-        str, typer.Argument(help="ents: Fig. 3.11 a-f. dcei: Figs. 5.5 and 5.7 to 5.10, cameras.")
+        str,
+        typer.Argument(
+            help="ents: Fig. 3.11 a-f. dcei: Figs. 5.5 and 5.7 to 5.10, cameras. toof: items to helpers, Figs. 2 and 3. "
+            "djos: frames with deadlines."
+        ),
     ] = "ents",
     quick: Annotated[
         bool, typer.Option("--quick", help="Few points and one seed: under a minute, for a first look.")
@@ -37,29 +41,32 @@ def reproduce(
     seeds: Annotated[
         int | None,
         typer.Option(
-            help=f"How many random networks for each point. ents: {SEEDS}; dcei: 20. Fewer with --quick."
+            help=f"How many draws for each point. ents: {SEEDS}; dcei and toof: 20; djos: 5. Fewer with --quick."
         ),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="How many processes; as many as there are cores.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Start over instead of going on.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for rows, figures and the page: reports/reproduce or reports/dcei."),
+        typer.Option(
+            help="Folder for rows, figures and the page: reports/reproduce, or reports/ and the name."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")
     ] = False,
 ) -> None:
-    """Redraw the thesis' figures by simulation, and judge each of its claims: of ents (placement) or of dcei (cameras).
+    """Redraw the papers' figures by simulation, and judge each of their claims: of ents (placement), dcei (cameras),
+    toof (which helper gets an item) or djos (frames with deadlines).
 
     Rows of ents are stored as they are computed: stop it with Ctrl-C and the same command goes on from there. Rows of
     another version of EdgeRay are computed again; rows of other code of the same version are not, but for --again.
     """
-    if what not in ("ents", "dcei"):
-        raise BadInputError(f"{what}: expected ents or dcei")
+    if what not in ("ents", "dcei", "toof", "djos"):
+        raise BadInputError(f"{what}: expected ents, dcei, toof or djos")
     if any(number is not None and number < 1 for number in (seeds, jobs)):
         raise BadInputError(f"--seeds {seeds} --jobs {jobs}: expected 1 or more")
-    folder = out if out is not None else Path("reports") / ("reproduce" if what == "ents" else "dcei")
+    folder = out if out is not None else Path("reports") / ("reproduce" if what == "ents" else what)
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"--out {folder}: expected a folder, found a file")
     processes = jobs if jobs is not None else len(os.sched_getaffinity(0))
@@ -69,10 +76,12 @@ def reproduce(
         )
     elif only is not None or again:
         raise BadInputError(
-            "--only and --again: for ents\n  remedy:   leave them out; dcei is computed as a whole"
+            f"--only and --again: for ents\n  remedy:   leave them out; {what} is computed as a whole"
         )
-    else:
+    elif what == "dcei":
         _dcei(seeds, processes, folder, quick=quick, as_json=as_json)
+    else:
+        _paper(what, seeds, processes, folder, quick=quick, as_json=as_json)
 
 
 def _ents(
@@ -125,6 +134,25 @@ def _dcei(seeds: int | None, processes: int, out: Path, *, quick: bool, as_json:
             stdout.print(f"{model.title}:", markup=False, highlight=False)
             _print_claims(findings.claims[model.name])
         for sentence in summary(findings):
+            stdout.print(sentence, markup=False, highlight=False)
+    say(f"page: {path}")
+
+
+def _paper(what: str, seeds: int | None, processes: int, out: Path, *, quick: bool, as_json: bool) -> None:
+    """toof or djos."""
+    from edgeray.reproduce.djos import run_djos
+    from edgeray.reproduce.paper_page import write_paper
+    from edgeray.reproduce.toof import run_toof
+
+    run = run_toof if what == "toof" else run_djos
+    with _Bar() as bar:
+        findings = run(seeds, processes, bar.show, quick=quick)
+    path = write_paper(findings, out)
+    if as_json:
+        print_json(findings.as_json())
+    else:
+        _print_claims([*findings.claims, *findings.aims])
+        for sentence in findings.summary():
             stdout.print(sentence, markup=False, highlight=False)
     say(f"page: {path}")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgeray.cli.simulating import Course, Options
     from edgeray.simulator import Scenario
     from edgeray.spec import Cluster
+    from policies.model import Mode
 
 MOST_ITEMIZED = 20
 """Jobs; of more, `--detail auto` follows rates and not each item."""
@@ -106,10 +107,31 @@ def simulate(
             help="CSV file (seconds,camera,people) for cameras: people to be re-identified a frame, from then on."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for jobs.csv, one row a job.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Of kind frames: so many frames, all runs together.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Of kinds offload and frames: a setting of the paper's model, such as helpers=10 or M=2; "
+            "an unknown one has them listed. Repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for jobs.csv, one row a job; of kinds offload and frames for their curves."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run jobs on a cluster file under a virtual clock: the very scheduler and policies, no device needed."""
+    """Run jobs on a cluster file under a virtual clock: the very scheduler and policies, no device needed.
+
+    Of kinds offload and frames the papers' models are simulated, which need no cluster file: helpers that are drawn from
+    the seed, and users on ON/OFF channels.
+    """
     from edgeray.cli import outcomes
     from edgeray.cli.simulating import Options, course
     from edgeray.spec import is_split_training, is_streams, load_cluster
@@ -130,12 +152,21 @@ def simulate(
         come_back=tuple(come_back or ()),
         link=tuple(link or ()),
     )
+    others = _used(options) | {"--detail": detail != "auto", "--sharing": sharing != "granted"}
+    if (mode := _online_mode(options.jobs)) is not None:
+        others |= {
+            "--people": people is not None,
+            "--rounds": rounds is not None,
+            "--cluster": cluster is not None,
+        }
+        _simulate_online(
+            mode, options, _chosen(policy, policies), frames, settings or [], out, others, as_json
+        )
+        return
+    if frames is not None or settings:
+        raise BadInputError("--frames and --set: for jobs of kind offload and frames only")
     loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
-    others = _used(options) | {
-        "--detail": detail != "auto",
-        "--sharing": sharing != "granted",
-        "--out": out is not None,
-    }
+    others["--out"] = out is not None
     if any(is_split_training(job) for job in options.jobs):
         others["--people"] = people is not None
         _simulate_training(options.jobs, loaded, _chosen(policy, policies), rounds, others, as_json)
@@ -237,6 +268,54 @@ def _simulate_cameras(
         options.jobs, cluster, policies, seconds=options.seconds, people=people, as_json=as_json
     ):
         raise typer.Exit(1)
+
+
+def _online_mode(jobs: Sequence[Path]) -> Mode | None:
+    """The mode of jobs that decide while they run; None for all others. Raises BadInputError for several jobs."""
+    from edgeray.spec import online_mode
+
+    modes = [mode for job in jobs if (mode := online_mode(job)) is not None]
+    if modes and len(jobs) > 1:
+        raise BadInputError(
+            f"{len(jobs)} jobs, of which some are of kind {modes[0]}\n"
+            "  expected: one such job, alone: its paper's model is simulated\n"
+            "  remedy:   a call for each"
+        )
+    return modes[0] if modes else None
+
+
+def _simulate_online(
+    mode: Mode,
+    options: Options,
+    policies: Sequence[str | None],
+    frames: int | None,
+    settings: Sequence[str],
+    out: Path | None,
+    others: Mapping[str, bool],
+    as_json: bool,
+) -> None:
+    from edgeray.cli.simulate_frames import simulate_frames
+    from edgeray.cli.simulate_offload import simulate_offload
+    from edgeray.simulator.settings import parse_settings
+    from edgeray.spec import load_online
+
+    counted = "--items" if mode == "offload" else "--frames"
+    given = others | {"--frames": frames is not None}
+    if used := sorted(option for option, was in given.items() if was and option != counted):
+        raise BadInputError(
+            f"{', '.join(used)}: not for jobs of kind {mode}\n"
+            f"  expected: {counted}, --seed, --set, --policy, --policies, --out and --json\n"
+            "  remedy:   leave it out"
+        )
+    load_online(options.jobs[0])  # what is wrong with the file is said
+    named = [name for name in policies if name is not None] or None
+    chosen = parse_settings(settings)
+    if mode == "offload":
+        simulate_offload(
+            chosen, policies=named, items=options.items, seed=options.seed, as_json=as_json, out=out
+        )
+    else:
+        simulate_frames(chosen, policies=named, frames=frames, seed=options.seed, as_json=as_json, out=out)
 
 
 def _named(policy: str | None, policies: str | None, planned: Course) -> list[str | None]:

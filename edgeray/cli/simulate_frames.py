@@ -26,7 +26,7 @@ from edgeray.simulator.settings import settings_of
 from edgeray.web.numbers import finite
 from policies.deadline.policy import FRAME_POLICIES
 
-FRAMES = 100_000
+FRAMES = 500_000
 RUNS = "frames.csv"
 
 

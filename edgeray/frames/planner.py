@@ -207,7 +207,7 @@ class Planner:
         )
 
     def _decide(self, frame: Frame, capacity: float | None) -> FramePlan:
-        """A price on what is sent sends whole slots or nothing; slots that carry less waste some of each: the better one."""
+        """Within capacity: a price on what is sent drops whole slots, a part of each slot wastes some: the better one."""
         plan = FRAME_POLICIES[self._policy](frame)
         if self._policy != "djos" or capacity is None or plan.sent.sum() <= capacity:
             return plan

@@ -30,6 +30,8 @@ AWAY_S = 60.0
 """When all others' packets are done, a user that is away is waited for so long."""
 FINISH_S = 5.0
 """For the last reports."""
+REPORT_BYTES = 500
+"""Of a report on its way, encrypted and with all headers, about."""
 
 
 class Learner(Protocol):
@@ -78,6 +80,15 @@ class Server:
         self._rates_bps: dict[TaskId, float] = {}
         self._only_away_s: float | None = None  # since when packets are left only of users that are away
         self._stop = threading.Event()
+        least_bps = REPORT_BYTES * 8 / (REPORTS * self._recipe.frame_s)
+        if self._recipe.rate_bps(0) < least_bps:
+            log.warning(
+                "%.3g bit/s carry no report within %g s, so users that were granted nothing seem to be away\n"
+                "  remedy:   a 'floor' of at least %.3g bit/s, or longer frames",
+                self._recipe.rate_bps(0),
+                REPORTS * self._recipe.frame_s,
+                least_bps,
+            )
 
     def __call__(self, context: Context) -> None:
         """Run until the stage is stopped, or the job is over."""

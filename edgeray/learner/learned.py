@@ -98,7 +98,7 @@ class Learned:
         self.items = self.happy = self.predicted = 0
         self.regret = 0.0
         self.empty = True  # nothing is learned yet
-        self._policy = self._made(len(self.helpers))
+        self._use(self._made(len(self.helpers)))
 
     def learn(self, feedback: Feedback) -> Lesson:
         """Learn from one bit."""
@@ -127,12 +127,12 @@ class Learned:
 
     def state_for(self, helpers: Sequence[str]) -> dict[str, Any] | None:
         """The policy's state with these helpers in this order, what it never saw included; None: nothing is learned."""
-        if not isinstance(self._policy, Learning) or self.empty:
+        if self._learning is None or self.empty:
             return None
         known = {name: row for row, name in enumerate(self.helpers)}
         copy = self._made(len(self.helpers))
         assert isinstance(copy, Learning), "of the same name"
-        copy.restore(self._policy.state())
+        copy.restore(self._learning.state())
         copy.resize([known.get(name) for name in helpers])
         return copy.state()
 
@@ -144,7 +144,7 @@ class Learned:
                 fresh.restore(state)
             except ValueError as error:
                 raise _bad(f"a state: {error}", f"one of {self.about.policy}") from None
-        self._policy = fresh
+        self._use(fresh)
         self.empty = False
         self.helpers = list(helpers)
         self.arms = {name: self.arms.get(name, Arm()) for name in helpers}
@@ -189,7 +189,7 @@ class Learned:
             "happy": self.happy,
             "predicted": self.predicted,
             "regret": self.regret,
-            "state": self._policy.state() if isinstance(self._policy, Learning) else None,
+            "state": None if self._learning is None else self._learning.state(),
         }
 
     @staticmethod
@@ -208,9 +208,9 @@ class Learned:
 
     def _take(self, lesson: Lesson) -> None:
         told = lesson.told
-        if isinstance(self._policy, Learning):
+        if self._learning is not None:
             for _ in range(told.decisions):
-                self._policy.decided()
+                self._learning.decided()
         row = self.helpers.index(told.helper)
         self._policy.feedback(row, _spread(told.offer, len(self.helpers)), told.happy)
         arm = self.arms[told.helper]
@@ -253,6 +253,10 @@ class Learned:
             raise FlowError(
                 f"an offer with {offer.features.shape[1]} features, expected {self.about.dimensions}"
             )
+
+    def _use(self, policy: Dispatcher) -> None:
+        self._policy = policy
+        self._learning = policy if isinstance(policy, Learning) else None
 
     def _made(self, helpers: int) -> Dispatcher:
         rng = np.random.default_rng(self.about.seed)

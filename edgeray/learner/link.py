@@ -61,6 +61,7 @@ class Link:
         self._opened = False
         self._opened_with: Mapping[str, Any] | None = None
         self._epoch = secrets.token_hex(8)
+        self._acknowledged = 0  # of the epoch; what lies between it and the next was given up
         self._first = 1  # the number, in the epoch, of the oldest of these
         self._pending: deque[Feedback] = deque()
         self._last_told = 0
@@ -242,9 +243,11 @@ class Link:
             self._begin_anew(f"has {have} bits, {first - 1} had been sent or given up")
         else:
             with self._changed:
+                self._given_up -= max(0, min(have, self._first - 1) - self._acknowledged)  # it was on its way
                 while self._pending and self._first <= have:
                     self._pending.popleft()
                     self._first += 1
+                self._acknowledged = have
 
     def _begin_anew(self, why: str) -> None:
         """The learner lacks bits that are no longer here: bring it all that was learned, or begin with those that are."""
@@ -258,7 +261,7 @@ class Link:
         with self._changed:
             while self._pending and self._pending[0].number <= covered:
                 self._pending.popleft()
-            self._epoch, self._first = epoch, 1
+            self._epoch, self._first, self._acknowledged = epoch, 1, 0
 
     def _ask(self, method: str, *args: Any) -> Any:
         """Call the learner from a thread of its own, since a call may block for ever, but a stage has to end."""

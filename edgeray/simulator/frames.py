@@ -49,7 +49,7 @@ class PaperFrames:
     start: float | None = number(
         None, "virtual queues at first; none: about where they will settle", least=0, most=1e9
     )
-    runs: int = number(100, "independent runs, side by side", least=1, most=100_000)
+    runs: int = number(50, "independent runs, side by side", least=1, most=100_000)
     settle: float = number(0.5, "the part of the frames that is not counted", least=0, most=0.99)
 
 
@@ -101,9 +101,11 @@ def simulate_frame_policy(settings: PaperFrames, policy: str, frames: int, seed:
     energy, dropped, arrived, queue = np.zeros(settings.runs), 0.0, 0.0, 0.0
     on, before = rng.random(shape) < settings.on, X
     for taken in range(steps):
-        A = settings.burst * (rng.random(shape) < min(1.0, settings.arrivals / settings.burst))  # noqa: N806
+        comes = rng.random(shape) < min(1.0, settings.arrivals / settings.burst)
+        A: Floats = np.where(comes, settings.burst, 0.0)  # noqa: N806
         on = _next_on(on, settings, rng)
-        done = step(_frame(settings, X, A, settings.packets * on))
+        carried: Floats = np.where(on, settings.packets, 0.0)
+        done = step(_frame(settings, X, A, carried))
         X = next_queue(X, done.dropped, settings.rho * settings.arrivals)  # noqa: N806
         if taken < settling:
             before = X
@@ -114,8 +116,8 @@ def simulate_frame_policy(settings: PaperFrames, policy: str, frames: int, seed:
     counted = steps - settling
     each = energy / counted
     # Without C the sign is 2 M e_local / mu; that of sending is lower, and queues that hold pass it.
-    nothing = np.zeros(shape)
-    last = _frame(settings, X, nothing, nothing + (0.0 if settings.mu > 0 else settings.packets))
+    ways: Floats = np.full(shape, 0.0 if settings.mu > 0 else settings.packets)
+    last = _frame(settings, X, np.zeros(shape), ways)
     return FramesRun(
         policy=policy,
         seed=seed,

@@ -91,6 +91,7 @@ def _frames(job: OnlineJob, form: FramesForm, place: Place) -> App:
         "M": form.M,
         "link_bps": form.link or min(widths[device] for device in tasks),
         "floor_bps": form.floor,
+        "meter": form.meter,
         "frames": form.frames,
     }
     code = {server: "edgeray.frames.server:Server"}

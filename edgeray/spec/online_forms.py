@@ -115,6 +115,9 @@ class FramesForm(_Form):
     power: PowerForm = Field(
         default_factory=lambda: PowerForm(idle=0.0, local=7.0, send=4.0), description="Of the users' devices."
     )
+    meter: Literal["declared", "sensor"] = Field(
+        "declared", description="declared: watts by `power`. sensor: the device's own (RAPL, INA), where it has one."
+    )
     link: BitsPerS | None = Field(
         None, description="Of the link that all share. Default: the narrowest on their ways to the server."
     )

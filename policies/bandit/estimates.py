@@ -6,6 +6,7 @@ P(y = +-1 | x) = 1 / (1 + exp(-y x.theta)), with ||x|| <= 1 and ||theta|| <= R.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,10 +46,10 @@ class Estimates:
         u = inverse @ x
         w = self.beta / 2  # eta = 1
         k = 1 + w * float(x @ u)
-        gradient = -y / (1 + np.exp(y * float(x @ theta)))
+        gradient = -y / (1 + math.exp(y * float(x @ theta)))
         self.Z[helper] += w * x[:, None] * x
         inverse -= (w / k) * u[:, None] * u
-        self.log_det[helper] += np.log(k)
+        self.log_det[helper] += math.log(k)
         self.updates[helper] += 1
         moved = theta - (gradient / k) * u
         if moved @ moved > (self.radius * _INSIDE) ** 2:

@@ -138,6 +138,9 @@ class Stage:
         assert not [thread.name for thread in self.threads if thread.is_alive()]
 
 
+begun: list[Job] = []
+
+
 class Job:
     """names: users, each on a device of its name, or where `users` says."""
 
@@ -151,6 +154,7 @@ class Job:
         **recipe: Any,
     ) -> None:
         frame_sources.reset()
+        begun.append(self)
         self.recipe = recipe_of(names, start_s=1e9, **recipe)
         for name, user in self.recipe["users"].items():
             user["source"] = {**user["source"], "args": {"user": name}}
@@ -216,11 +220,15 @@ class Job:
     def frame(self, *, settled: bool = True, flows: bool = False) -> None:
         """The next frame: begun, granted, and all done that was granted. flows: time goes on a little until grants are
         given, so that nobody waits for ever for a report that is lost."""
-        self._frames += 1
-        self.clock.turn(self._frames * self.frame_s - (self.clock.now() - EPOCH_S))
+        self.turn()
         self.granted(flows=flows)
         if settled:
             self.settled()
+
+    def turn(self) -> None:
+        """On to when the next frame begins."""
+        self._frames += 1
+        self.clock.turn(self._frames * self.frame_s - (self.clock.now() - EPOCH_S))
 
     def granted(self, *, flows: bool = False) -> None:
         """Until the newest frame's grants are given."""
@@ -264,3 +272,30 @@ def _settled(user: Packets) -> bool:
     """Granted, and nothing under way that could still be done."""
     more = user._waiting and (user._send_taken < user._send_most or user._local_taken < user._local_most)
     return user._granted and not (more or user._sending or user._computing or user.under_way)
+
+
+# What most jobs in tests are
+
+DEAR, CHEAP = 1e9, 1e-9
+"""Watts, by which a policy's choice is plain."""
+
+
+def power(*, local_w: float, send_w: float) -> dict[str, Any]:
+    return {"idle_w": 0.0, "local_w": local_w, "send_w": send_w}
+
+
+def all_of(names: str, **each: Any) -> dict[str, Any]:
+    return dict.fromkeys(names, each)
+
+
+SEND = {"power": power(local_w=DEAR, send_w=CHEAP), "lambda": 1.0}
+COMPUTE = {"power": power(local_w=CHEAP, send_w=DEAR), "lambda": 1.0}
+SOME = {"M": 1e-3, "rho": 0.001}
+"""Energy hardly counts, and hardly anything may be dropped: what is cheap is done from the second packet on."""
+
+
+def warm(job: Job, *names: str) -> None:
+    """A first packet is dropped, since no queue asks for it; from then on queues do."""
+    job.frame()
+    job.frame()
+    assert all(job.packets(name).queue > 0.5 for name in names)

@@ -69,3 +69,14 @@ class Written:
 
     def close(self) -> None:
         self._file.close()
+
+
+class Blocks:
+    """So many blocks of bytes at once, for ever."""
+
+    def __init__(self, size: int, at_once: int) -> None:
+        self._blocks = [bytes(size)] * at_once
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        while True:
+            yield self._blocks

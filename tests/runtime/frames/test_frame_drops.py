@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from frame_world import World, recipe_of
+from frame_world import BYTES, World, recipe_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeray.errors import BadInputError
+from edgeray.frames.messages import Grant
 from edgeray.frames.planner import Planner
 from edgeray.frames.recipe import Recipe
 from policies.deadline.frame import frame_of, next_queue
@@ -269,6 +270,45 @@ def test_a_damaged_state_is_said_and_left_out(damage: dict, caplog: pytest.LogCa
     planner.restore(damage)
     assert planner.told() == fresh
     assert "the kept state is damaged" in caplog.text
+
+
+# Words that come late, and packets that would
+
+
+def test_a_word_that_comes_late_is_of_the_frame_that_was_begun_without_it() -> None:
+    world = World(recipe_of("a"), comes=lambda name, frame: 2)
+    world.frames(20)
+    user, begins = world.users["a"], world.planner.begin()
+    frames, frame_s = user.totals.frames, world.recipe.frame_s
+    assert user.due_s() == world.now_s + 0.25 * frame_s
+    assert not user.tick(world.now_s + 0.24 * frame_s)
+    assert user.tick(world.now_s + 0.26 * frame_s) and user.alone
+    assert (user.totals.frames, user.frame) == (frames + 1, begins["a"].frame)
+    report = user.begin(begins["a"], world.now_s + 0.3 * frame_s)
+    assert not user.alone and report.arrived == 2
+    assert user.totals.frames == frames + 1, "the same frame, with the same packets"
+
+
+@given(st.integers(0, 9), st.integers(0, 12_000), st.floats(0.0, 3.0))
+@settings(deadline=None)
+def test_what_could_not_be_there_in_time_is_not_sent(come: int, ahead_bytes: int, at_s: float) -> None:
+    """The whole link carries 4 packets in a slot of 1 s, and a frame has 3: so many fit into what is left of it."""
+    world = World(recipe_of("a", rho=0.0), comes=lambda name, frame: come)
+    world.users["a"].measured(seconds=1.0, size_bytes=BYTES)
+    world.frames(1)
+    user = world.users["a"]
+    begin = world.planner.begin()["a"]
+    user.begin(begin, world.now_s)
+    link_bps = world.recipe.link_bps
+    user.grant(
+        Grant(user="a", frame=begin.frame, slots=3, computing=0, sent=come, local=0, rate_bps=link_bps)
+    )
+    sent = 0
+    while user.next_sent(world.now_s + at_s, ahead_bytes=ahead_bytes + sent * BYTES, rate_bps=link_bps):
+        sent += 1
+    room = max(0.0, (3.0 - at_s) * 4 - ahead_bytes / BYTES)
+    assert sent <= come and sent <= room + 1e-4
+    assert sent == come or sent + 1 > room - 1e-4
 
 
 # What cannot be

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgeray.learner.messages import Feedback, plain_feedback
+from edgeray.learner.service import LearnerService
 from policies.bandit.model import Learning, Offer
 from policies.bandit.registry import make_dispatcher
 from policies.model import JobId
@@ -70,6 +71,13 @@ def policy_that_saw(
             made.decided()
         made.feedback(told.helpers.index(told.helper), told.offer, told.happy)
     return made
+
+
+def learner_that_saw(folder: Path, last: int, policy: str = "hybrid", **changes: Any) -> LearnerService:
+    learner = LearnerService(folder, **changes)
+    learner.open(JOB, about(policy))
+    assert learner.merge(JOB, "e", 1, bits(1, last)) == last
+    return learner
 
 
 @contextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_cases import HELPERS, JOB, about, feedback, policy_that_saw, quick_disk
+from learner_cases import JOB, about, feedback, policy_that_saw, quick_disk
+from learner_ends import DEADLINE_S, Desk, Head, until
 
 from edgeray.learner import link as link_module
 from edgeray.learner.link import Link
-from edgeray.learner.service import LearnerService
-
-DEADLINE_S = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -31,80 +28,6 @@ def quick_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "KEEP_S", 0.0)
     monkeypatch.setattr(link_module, "_TICK_S", 0.01)
     monkeypatch.setattr(link_module, "FAREWELL_S", 5.0)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.002)
-
-
-class Head:
-    """A learner behind a line that can be cut before or after it is asked, or be blocked."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.learner = LearnerService(folder)
-        self.asked: list[str] = []
-        self.cut = False
-        self.answers_lost = 0
-        self.open_line = threading.Event()
-        self.open_line.set()
-
-    def call(self, method: str, *args: Any) -> Any:
-        self.asked.append(method)
-        self.open_line.wait()
-        if self.cut:
-            raise ConnectionError("the learner is gone")
-        answer = getattr(self.learner, method)(*args)
-        if self.answers_lost:
-            self.answers_lost -= 1
-            raise ConnectionError("the learner died before it could answer")
-        return answer
-
-    def start_again(self, folder: Path | None = None) -> None:
-        self.folder = folder or self.folder
-        self.learner = LearnerService(self.folder)
-
-
-class Desk:
-    """A dispatcher that learns from bits, and tells them."""
-
-    def __init__(self, head: Head, *, backed: bool = True) -> None:
-        self.stop = threading.Event()
-        self.threads: list[threading.Thread] = []
-        self.link = Link(head.call, JOB, self._spawn, self.stop)
-        self.policy = policy_that_saw([])
-        self.number = 0
-        self._lock = threading.Lock()
-        if backed:
-            self.link.backed_by(self.state)
-
-    def learn(self, *numbers: int) -> None:
-        for number in numbers:
-            bit = feedback(number)
-            with self._lock:
-                for _ in range(bit.decisions):
-                    self.policy.decided()
-                self.policy.feedback(bit.helpers.index(bit.helper), bit.offer, bit.happy)
-                self.number += 1
-                self.link.tell(replace(bit, number=self.number))
-
-    def state(self) -> Mapping[str, Any]:
-        with self._lock:
-            return {"number": self.number, "helpers": list(HELPERS), "state": self.policy.state()}
-
-    def end(self) -> None:
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(DEADLINE_S)
-            assert not thread.is_alive(), "it does not end"
-
-    def _spawn(self, name: str, body: Callable[[], None]) -> None:
-        thread = threading.Thread(target=body, name=name, daemon=True)
-        self.threads.append(thread)
-        thread.start()
 
 
 @pytest.fixture
@@ -259,6 +182,33 @@ def test_without_a_replica_a_learner_that_lost_its_disk_begins_with_what_comes(
         desk.end()
 
 
+def hold_back(desk: Desk, head: Head, number: int) -> None:
+    """Learn from a bit whose batch is on its way until the line opens."""
+    asked = len(head.asked)
+    head.open_line.clear()
+    desk.learn(number)
+    until(lambda: len(head.asked) > asked, "it is not told")
+
+
+def test_a_bit_that_is_given_up_on_its_way_and_arrives_counts_once(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "MOST_BITS", 20)
+    desk = Desk(head, backed=False)
+    try:
+        desk.link.restore(about())
+        hold_back(desk, head, 1)
+        desk.learn(*range(2, 24))
+        assert desk.link.given_up == 3
+        head.open_line.set()
+        settle(desk)
+        # The first arrived; the second and third did not.
+        assert desk.link.given_up == 2
+        assert head.learner.open(JOB, about()) == policy_that_saw([1, *range(4, 24)]).state()
+    finally:
+        desk.end()
+
+
 @pytest.mark.parametrize("backed", [True, False])
 @pytest.mark.parametrize("too_many", [1, 37])
 def test_what_waits_is_bounded(
@@ -270,12 +220,17 @@ def test_what_waits_is_bounded(
         desk.link.restore(about())
         desk.learn(1, 2)
         settle(desk)
+        hold_back(desk, head, 3)
         head.cut = True
-        desk.learn(*range(3, 23 + too_many))
+        desk.learn(*range(4, 23 + too_many))
         assert desk.link.waiting == 20 and desk.link.given_up == too_many
         assert "the oldest are given up" in caplog.text
+        asked = len(head.asked)
+        head.open_line.set()
+        until(lambda: len(head.asked) > asked, "it does not try again")  # so the third did not arrive
         head.cut = False
         settle(desk)
+        assert desk.link.given_up == too_many
         # A dispatcher's own state has all; bits alone lack those that were given up.
         seen = range(1, 23 + too_many) if backed else [1, 2, *range(3 + too_many, 23 + too_many)]
         assert head.learner.open(JOB, about()) == policy_that_saw(seen).state()

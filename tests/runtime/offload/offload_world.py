@@ -30,6 +30,14 @@ def until(condition: Callable[[], Any], what: str = "") -> None:
         threading.Event().wait(0.005)
 
 
+def check_sums(told: dict[str, Any], pending: int = 0) -> None:
+    """Each item is one of these, and those of helpers sum to the job's."""
+    fates = ("met", "late", "failed", "lost")
+    assert told["items"] == pending + told["refused"] + sum(told[fate] for fate in fates)
+    for fate in fates:
+        assert told[fate] == sum(row[fate] for row in told["helpers"].values())
+
+
 def recipe_of(helpers: str = "abc", **more: Any) -> dict[str, Any]:
     """Helpers are called by one letter each."""
     return {

@@ -6,6 +6,7 @@ import heapq
 from collections import Counter, deque
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from edgeray.offload.desk import Desk
 from edgeray.offload.help import Speed
 from edgeray.offload.messages import Result, Telemetry
 from edgeray.offload.recipe import Recipe
-from policies.bandit.model import Offer
+from policies.bandit.model import Offer, clean
 from policies.bandit.registry import DISPATCHERS
 from policies.model import DeviceId
 
@@ -146,6 +147,16 @@ def test_a_result_that_comes_twice_counts_once() -> None:
     assert (world.desk.met, world.desk.discarded, len(world.bits)) == (1, 1, 1)
 
 
+def test_a_result_of_another_turn_is_of_another_item() -> None:
+    """A dispatcher that is begun anew numbers from 1 again, and helpers may bring results of the one before."""
+    world = Watched("jsq", "a")
+    world.enter("a")
+    world.desk.decide(1.0, 1.0, 0.0)
+    assert world.result("a", 1, 1.0, turn=world.turn - 1) is None
+    assert (world.desk.under_way, world.bits) == (1, [])
+    assert world.result("a", 1, 2.0) == 2.0
+
+
 def test_what_is_sent_after_telemetry_was_measured_waits_too() -> None:
     """By the numbers of items, not by clocks, that differ from device to device. Held back, it is believed later."""
     world = Watched("jsq", "a", telemetry={"every_s": 1.0, "delay_s": 3.0})
@@ -200,6 +211,7 @@ def test_the_row_that_learns_is_that_of_the_name() -> None:
     world = Watched("ecolog", "abc")
     world.enter("a")
     world.enter("b")
+    world.desk.hear(DeviceId("a"), Telemetry(turn=1, seen=0, queue=20, rate_per_s=3.0), 0.0)
     policy = world.desk.roster.policy
     chooses, policy.choose = policy.choose, lambda offer: 1  # type: ignore[method-assign]
     assert world.desk.decide(5.0, 1.0, 0.0).name == "b"
@@ -212,7 +224,13 @@ def test_the_row_that_learns_is_that_of_the_name() -> None:
     state = world.desk.roster.state()
     assert state is not None
     assert state["estimates"]["seen"] == [0, 1, 0]
-    assert [any(row) for row in state["estimates"]["theta"]] == [False, True, False]
+    theta = np.array(state["estimates"]["theta"])
+    assert [row.any() for row in theta] == [False, True, False]
+    a, b = clean(learned.offer.features)
+    assert theta[1] / np.linalg.norm(theta[1]) == pytest.approx(b / np.linalg.norm(b)), (
+        "the first step is along x"
+    )
+    assert not np.allclose(a, b)
 
 
 # Who gets the items
