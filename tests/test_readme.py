@@ -46,6 +46,17 @@ SHORTER = {
     "edgeray submit apps/reid --policy load-aware --seconds 30": (
         "edgeray submit apps/reid --policy load-aware --seconds 12"
     ),
+    "edgeray submit apps/offload --policy hybrid --seconds 30": (
+        "edgeray submit apps/offload --policy hybrid --seconds 8"
+    ),
+    "edgeray compare apps/offload --policies round-robin,p2c,jsq,toof,hybrid": (
+        "edgeray compare apps/offload --policies round-robin,hybrid --seconds 4"
+    ),
+    "edgeray submit apps/frames --policy djos --seconds 60": "edgeray submit apps/frames --policy djos --seconds 10",
+    "edgeray compare apps/frames --policies lfos,efos,djos-slides,djos --seconds 120": (
+        "edgeray compare apps/frames --policies lfos,djos --seconds 6"
+    ),
+    "edgeray simulate apps/frames --frames 500000": "edgeray simulate apps/frames --frames 20000",
 }
 # What must come out: on stdout, or on stderr for those that say it there.
 EXPECTED = {
@@ -74,6 +85,13 @@ EXPECTED = {
     "edgeray submit apps/reid": r"(?s)stopped: \d+ frames.*gate.*door",
     "edgeray query apps/reid": r"(?s)gate|person",
     "edgeray compare apps/reid": r"(?s)wmno.*load-aware",
+    "edgeray plan apps/offload": r"toof decides while it runs",
+    "edgeray submit apps/offload": r"(?s)met their deadline.*n1.*n5",
+    "edgeray compare apps/offload": r"(?s)round-robin.*hybrid",
+    "edgeray submit apps/frames": r"(?s)packets.*north.*door",
+    "edgeray compare apps/frames": r"(?s)lfos.*djos",
+    "edgeray simulate apps/offload": r"(?s)round-robin.*toof.*optimal",
+    "edgeray simulate apps/frames": r"(?s)lfos.*djos",
     "edgeray simulate apps/split-training": r"(?s)vanilla-fl.*edgesplit-overlap",
     "edgeray generate": r"^$",
     "edgeray simulate camera": r"(?s)lr.*otfa.*joint",
@@ -200,7 +218,7 @@ def test_join_fails_by_name(folder: Path, environment: dict[str, str]) -> None:
 
 
 @pytest.mark.testbed
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1800)
 def test_session(folder: Path, environment: dict[str, str]) -> None:
     """Up, devices, profile, plan, submit, ..., down: as a reader would type it."""
     for command in commands():

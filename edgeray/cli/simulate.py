@@ -300,7 +300,7 @@ def _simulate_online(
     from edgeray.spec import load_online
 
     counted = "--items" if mode == "offload" else "--frames"
-    given = others | {"--frames": frames is not None}
+    given = {**others, "--frames": frames is not None}
     if used := sorted(option for option, was in given.items() if was and option != counted):
         raise BadInputError(
             f"{', '.join(used)}: not for jobs of kind {mode}\n"

@@ -116,10 +116,11 @@ class FramesForm(_Form):
         default_factory=lambda: PowerForm(idle=0.0, local=7.0, send=4.0), description="Of the users' devices."
     )
     meter: Literal["declared", "sensor"] = Field(
-        "declared", description="declared: watts by `power`. sensor: the device's own (RAPL, INA), where it has one."
+        "declared",
+        description="declared: watts by `power`. sensor: the device's own (RAPL, INA), where it has one.",
     )
     link: BitsPerS | None = Field(
         None, description="Of the link that all share. Default: the narrowest on their ways to the server."
     )
-    floor: BitsPerS = Field(64e3, description="What a user has for talk while it is granted no slot.")
+    floor: BitsPerS = Field(300e3, description="What a user has for talk while it is granted no slot.")
     frames: Count | None = Field(None, description="End after so many. Default: when no packets come.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed_session import Session, session_on, until
+from testbed_session import Session, namespace_of, session_on, until
 
 from edgeray.profiler.store import cache_folder
 
@@ -138,9 +138,7 @@ def test_a_device_that_is_cut_off_loses_nothing(session: Session) -> None:
     frames = 220
     job = start(session, job_file(session, "cut", frames), "load-aware")
     until_frames(session, job, "right", 30)
-    names = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout.split()
-    tag = session.json("devices")["devices"][0]["address"]
-    namespace = _namespace_of(names, "e4", tag)
+    namespace = namespace_of(session, "e4")
     cut = ["ip", "-n", namespace, "rule"]
     subprocess.run([*cut, "add", "pref", "1", "blackhole"], check=True)
     try:
@@ -155,14 +153,3 @@ def test_a_device_that_is_cut_off_loses_nothing(session: Session) -> None:
     assert_all_frames_once(session, job, frames)
     after = session.json("query", job)
     assert after["complete"] and after["missing"] == []
-
-
-def _namespace_of(names: list[str], device: str, address: str) -> str:
-    """The namespace of this session's device: the one beside that with the head's address."""
-    for name in names:
-        shown = subprocess.run(
-            ["ip", "-n", name, "-4", "-o", "address"], capture_output=True, text=True, check=False
-        )
-        if f" {address}/" in shown.stdout:
-            return f"{name.rpartition('-')[0]}-{device}"
-    raise AssertionError(f"no namespace has {address}")

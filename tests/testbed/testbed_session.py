@@ -100,3 +100,17 @@ def session_on(cluster: str) -> Iterator[Session]:
                 env=session.environment, cwd=REPO, capture_output=True, text=True, check=True,
             ).stdout  # fmt: skip
             assert left.strip() == "[]"
+
+
+def namespace_of(session: Session, device: str) -> str:
+    """The network namespace of this session's device: other sessions may have devices of the same name."""
+    wanted = session.json("devices")["devices"]
+    address = next(row["address"] for row in wanted if row["device"] == device)
+    names = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout.split()
+    for name in names:
+        shown = subprocess.run(
+            ["ip", "-n", name, "-4", "-o", "address"], capture_output=True, text=True, check=False
+        ).stdout
+        if name.endswith(f"-{device}") and f" {address}/" in shown:
+            return name
+    raise AssertionError(f"no namespace has {address}")

@@ -1,4 +1,4 @@
-"""Frames with deadlines, simulated: our specification's oracles, frames by hand, servers and channels that are not ideal."""
+"""Frames with deadlines, simulated: our specification's oracles, frames by hand, servers and channels not ideal."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def alone(frame: Frame, run: int) -> Frame:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_many_runs_within_a_capacity_are_each_decided_alone(seed: int) -> None:
-    frame = drawn(seed, runs=12, users=3 + seed % 3, slots=1 + seed % 4)
+    frame = drawn(seed, runs=12, users=3 + seed % 3, slots=2 + seed % 3)
     assert (djos(frame).sent.sum(axis=1) > 4).any()
     plan = within(frame, 4.0)
     for run in range(12):
@@ -108,22 +108,22 @@ def test_a_plan_that_knows_the_servers_capacity_holds_the_drop_rate() -> None:
     """One that does not has the server drop what is too much, and its queue diverges."""
     settings = replace(THREE_SLOTS, on=1.0, arrivals=0.6, capacity=4.0, runs=20)
     unaware, aware = (
-        simulate_frame_policy(settings, policy, 20_000, 1) for policy in ("djos", "djos-within")
+        simulate_frame_policy(settings, policy, 10_000, 1) for policy in ("djos", "djos-within")
     )
-    assert aware.drop_rate == pytest.approx(0.1, abs=0.01) and aware.infeasible < 0.1
+    assert aware.drop_rate == pytest.approx(0.1, abs=0.015) and aware.infeasible < 0.1
     assert unaware.drop_rate > 0.3 and unaware.infeasible == 1.0
     assert unaware.last_queue > 4 * aware.last_queue
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.8])
 def test_channels_that_are_not_known(memory: float) -> None:
-    """A belief holds the drop rate, at more energy than knowing; taking what was seen last for the truth does not."""
+    """A belief holds the drop rate as knowing does, at more energy; taking what was seen last for the truth does not."""
     settings = replace(THREE_SLOTS, memory=memory)
     known, believed, stale = (
         simulate_frame_policy(settings, policy, 30_000, 1)
         for policy in ("djos", "djos-expecting", "djos-stale")
     )
-    assert believed.drop_rate == pytest.approx(0.1, abs=0.015)
+    assert believed.drop_rate == pytest.approx(known.drop_rate, abs=0.01)
     assert believed.energy_per_user_frame >= known.energy_per_user_frame
     assert stale.drop_rate > 0.4 and stale.infeasible == 1.0
 

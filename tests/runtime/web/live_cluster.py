@@ -222,7 +222,13 @@ class FakeCluster:
         arm = {"sent": 20, "met": 18, "late": 1, "failed": 1, "lost": 0, "queue": 2, "probability": 0.875}
         helpers = {name: {**arm, "away": name == self.names[-1]} for name in self.names[1:]}
         counts = {"items": 100, "met": 80, "late": 5, "refused": 10, "failed": 5, "lost": 0, "delivered": 80}
-        return {"policy": "hybrid", **counts, "regret_proxy": 3.25, "decision_us_p50": 60.0, "helpers": helpers}
+        return {
+            "policy": "hybrid",
+            **counts,
+            "regret_proxy": 3.25,
+            "decision_us_p50": 60.0,
+            "helpers": helpers,
+        }
 
     def _ended(self) -> JobView:
         ended = {"phase": "failed", "detail": "device e9 was lost", "ended_s": SEEN_S + 60}

@@ -290,7 +290,19 @@ def test_what_browsers_load_goes_into_the_wheel() -> None:
 def test_nothing_is_loaded_from_elsewhere_and_no_text_is_parsed(yard: Yard) -> None:
     page = yard.get("/").text
     assert "<script>" not in page and " style=" not in page and "http" not in page
-    names = ("page", "dom", "api", "format", "chart", "decisions", "overview", "topology", "cameras", "people", "history")
+    names = (
+        "page",
+        "dom",
+        "api",
+        "format",
+        "chart",
+        "decisions",
+        "overview",
+        "topology",
+        "cameras",
+        "people",
+        "history",
+    )
     scripts = {name: yard.get(f"/static/{name}.js") for name in names}
     assert {answer.status_code for answer in scripts.values()} == {200}
     code = "".join(answer.text for answer in scripts.values())

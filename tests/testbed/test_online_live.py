@@ -1,0 +1,151 @@
+"""Jobs that decide while they run, on a real testbed: helpers that are killed, a learner that is, shares by tc."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testbed_session import Session, namespace_of, session_on, until
+
+from edgeray.profiler.store import cache_folder
+
+pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]
+
+APPS = Path(__file__).resolve().parents[2] / "apps"
+OFFLOAD = """
+kind: offload
+name: {name}
+source: {{device: e1, run: "tasks:views", args: {{close: 0.2}}, rate: 5/s, items: {items}}}
+work: {{run: "tasks:FindPeople", args: {{device: "${{DEVICE}}"}}}}
+complexity: {{run: "tasks:tiles"}}
+deadline: 1500ms
+"""
+FRAMES = """
+kind: frames
+name: shares
+users:
+  left: {device: e2, source: {run: "tasks:Bursts", args: {camera: left, size: [192, 144]}, rate: 4/s}}
+  right: {device: e4, source: {run: "tasks:Bursts", args: {camera: right, size: [192, 144], seed: 1}, rate: 4/s}}
+work: {run: "tasks:FindPeople", args: {output: "${OUTPUT_DIR}"}}
+slots: 4
+slot: 250ms
+frames: 25
+link: 2Mbps
+"""
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    with session_on("cluster/testbed/three.yaml") as session:
+        cache = session.root / "cache"  # the video and the models are everybody's
+        cache.mkdir(exist_ok=True)
+        for name in ("originals", "derived"):
+            (cache / name).symlink_to(cache_folder() / name)
+        yield session
+
+
+def job_folder(session: Session, app: str, name: str, text: str) -> Path:
+    folder = session.root / name
+    shutil.copytree(APPS / app, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "job.yaml").write_text(text)
+    return folder
+
+
+def start(session: Session, folder: Path, policy: str) -> str:
+    return session.run("submit", folder, "--policy", policy, "--detach").strip()
+
+
+def told(session: Session, job: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] | None = session.job(job)["online"]
+    return found or {}
+
+
+def until_told(session: Session, job: str, what: str, condition: Any) -> None:
+    def seen() -> bool:
+        view = session.job(job)
+        assert view["phase"] not in ("failed", "stopped"), view["detail"]
+        return bool(view["online"] and condition(view["online"]))
+
+    until(seen, what, 120)
+
+
+def until_done(session: Session, job: str) -> Mapping[str, Any]:
+    view: dict[str, Any] = until(
+        lambda: (view := session.job(job))["phase"] in ("done", "failed", "stopped") and view, job, 240
+    )
+    assert view["phase"] == "done", view["detail"]
+    online: Mapping[str, Any] = view["online"]
+    return online
+
+
+def test_every_item_is_answered_though_a_helper_and_the_learner_are_killed(session: Session) -> None:
+    items = 150
+    job = start(
+        session, job_folder(session, "offload", "killed", OFFLOAD.format(name="killed", items=items)), "toof"
+    )
+    until_told(session, job, "the first results", lambda now: now["met"] >= 10)
+    [stage] = session.processes("ray::StageHost", "e4")
+    stage.send_signal(signal.SIGKILL)
+    until_told(session, job, "the loss", lambda now: now["helpers"]["e4"]["away"])
+    [learner] = session.processes("ray::LearnerActor", "e1")
+    learner.send_signal(signal.SIGKILL)
+    until_told(session, job, "its return", lambda now: not now["helpers"]["e4"]["away"])
+    end = until_done(session, job)
+    assert end["items"] == items
+    assert end["met"] + end["late"] + end["refused"] + end["failed"] + end["lost"] == items
+    assert end["met"] > items / 2
+    assert sum(row["sent"] for row in end["helpers"].values()) + end["refused"] == items
+    assert any("started again" in row["detail"] for row in session.json("logs", job)["story"])
+
+
+def test_a_killed_dispatcher_goes_on_with_what_it_learned(session: Session) -> None:
+    text = OFFLOAD.format(name="again", items=4000)
+    job = start(session, job_folder(session, "offload", "again", text), "toof")
+    until_told(session, job, "results", lambda now: now["met"] >= 30)
+    [stage] = session.processes("ray::StageHost", "e1")
+    stage.send_signal(signal.SIGKILL)
+    until_told(session, job, "results of the next process", lambda now: 1 <= now["items"] < 30)
+    story = session.run("logs", job)
+    assert "is started again" in story
+    # Of helpers that nothing was learned of, toof expects one half.
+    expected = [
+        row["probability"] for row in told(session, job)["helpers"].values() if row["probability"] is not None
+    ]
+    assert expected and all(abs(probability - 0.5) > 0.005 for probability in expected)
+    session.run("stop", job)
+
+
+def test_frames_go_by_shares_that_tc_enforces(session: Session) -> None:
+    job = start(session, job_folder(session, "frames", "shares", FRAMES), "djos")
+    until_told(session, job, "frames", lambda now: now["frames"] >= 5)
+
+    namespace = namespace_of(session, "e2")
+
+    def classes() -> str:
+        ask = ["ip", "netns", "exec", namespace, "tc", "class", "show", "dev"]
+        return "".join(
+            subprocess.run([*ask, port], capture_output=True, text=True, check=False).stdout
+            for port in _ports(namespace)
+        )
+
+    before = classes()
+    assert "htb" in before
+    until(lambda: classes() != before, "other shares in the kernel", 60)
+    end = until_done(session, job)
+    assert end["frames"] == 25
+    assert end["arrived"] == end["sent"] + end["local"] + end["dropped"]
+    assert end["arrived"] > 0 and end["sent"] + end["local"] > 0
+    assert end["energy_j"] > 0
+    assert "declared" in end["meter"]
+
+
+def _ports(namespace: str) -> list[str]:
+    shown = subprocess.run(
+        ["ip", "-n", namespace, "-o", "link"], capture_output=True, text=True, check=False
+    ).stdout
+    return [line.split(": ")[1].partition("@")[0] for line in shown.splitlines() if ": lo:" not in line]
