@@ -66,7 +66,7 @@ def make_offer(helpers: Helpers, item: Item, usual: Usual) -> Offer:
     the sum of themselves and the usual. What is not known is NaN.
     """
     queue = np.maximum(helpers.queue + helpers.unseen, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         rate = _known_or_guessed(helpers.rate_per_s, helpers.cpus)
         transfer_s = item.size_bytes * 8 / helpers.bps
         predicted_s = (queue * usual.complexity + item.complexity) / rate + transfer_s

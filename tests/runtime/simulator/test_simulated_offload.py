@@ -89,10 +89,10 @@ def test_a_curve_holds_means_of_the_first_items() -> None:
 def test_a_single_helper_is_idle_for_the_part_of_arrivals_that_the_load_leaves() -> None:
     """Poisson arrivals see 1 - load of a queue's time idle; only those are in time where nobody may wait.
 
-    The tolerance is three standard errors of 400,000 / 20 busy periods and more.
+    The tolerance is four standard deviations of such a run, as 8 seeds have it.
     """
     settings = replace(QUEUES, helpers=1, load=0.6, work_spread=1.0, link_bps=1e12, deadline_s=0.1001)
-    assert simulate_queues(settings, "jsq", 40_000, 0).met == pytest.approx(0.4, abs=0.015)
+    assert simulate_queues(settings, "jsq", 10_000, 0).met == pytest.approx(0.4, abs=0.03)
 
 
 @pytest.mark.parametrize("policy", QUEUE_POLICIES)
