@@ -58,11 +58,13 @@ class _Known:
                 self.rate_per_s = told.rate_per_s
             if told.turn == self.turn:
                 self.queue, self.seen = told.queue, told.seen
-                self.numbers = self.numbers[len(self.numbers) - self.unseen :]
+                self.numbers = self.numbers[len(self.numbers) - sent_since(self.numbers, self.seen) :]
 
     @property
     def unseen(self) -> int:
-        return sent_since(self.numbers, self.seen)
+        """What its queue differs by now: sent since, and no more there than has not come back. Without the latter, queues
+        that are old news seem to grow for ever."""
+        return min(sent_since(self.numbers, self.seen), self.under_way - self.queue)
 
 
 @dataclass(slots=True)

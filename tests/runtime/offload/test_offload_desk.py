@@ -211,7 +211,8 @@ def test_the_row_that_learns_is_that_of_the_name() -> None:
     world = Watched("ecolog", "abc")
     world.enter("a")
     world.enter("b")
-    world.desk.hear(DeviceId("a"), Telemetry(turn=1, seen=0, queue=20, rate_per_s=3.0), 0.0)
+    for name, rate_per_s in (("a", 3.0), ("b", 1.0)):
+        world.desk.hear(DeviceId(name), Telemetry(turn=1, seen=0, queue=0, rate_per_s=rate_per_s), 0.0)
     policy = world.desk.roster.policy
     chooses, policy.choose = policy.choose, lambda offer: 1  # type: ignore[method-assign]
     assert world.desk.decide(5.0, 1.0, 0.0).name == "b"
