@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import offload_code
 import numpy as np
+import offload_code
 import pytest
 from offload_world import HUB, World, check_sums, recipe_of, until
 
