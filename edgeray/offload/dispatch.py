@@ -73,6 +73,7 @@ class Dispatch:
         self._peers: dict[DeviceId, Remote] = {}
         self._sink: Sink | None = None
         self._delivered = 0
+        self._over = False
 
     def __call__(self, context: ServerContext) -> None:
         """Run until the source has ended and all items are answered, or the stage is stopped."""
@@ -96,6 +97,8 @@ class Dispatch:
             if self._sink is not None:
                 self._sink.finish()
         finally:
+            with self._changed:
+                self._over = True  # lines that break now do so since the job ends
             source.close()
             if complexity is not None:
                 complexity.close()
@@ -220,6 +223,8 @@ class Dispatch:
 
     def _see_lines(self) -> None:
         """With the lock held: those whose line has broken are away."""
+        if self._over:
+            return
         for name in self._desk.roster.names:
             if not self._peers[name].standing:
                 log.info("helper %s is away", name)

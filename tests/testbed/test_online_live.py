@@ -91,33 +91,37 @@ def test_every_item_is_answered_though_a_helper_and_the_learner_are_killed(sessi
     until_told(session, job, "the first results", lambda now: now["met"] >= 10)
     [stage] = session.processes("ray::StageHost", "e4")
     stage.send_signal(signal.SIGKILL)
-    until_told(session, job, "the loss", lambda now: now["helpers"]["e4"]["away"])
+    until(lambda: "is started again" in session.run("logs", job), "its next process", 60)
+    until_told(session, job, "its return", lambda now: not now["helpers"]["e4"]["away"])
     [learner] = session.processes("ray::LearnerActor", "e1")
     learner.send_signal(signal.SIGKILL)
-    until_told(session, job, "its return", lambda now: not now["helpers"]["e4"]["away"])
     end = until_done(session, job)
+    assert not any(row["away"] for row in end["helpers"].values())
     assert end["items"] == items
     assert end["met"] + end["late"] + end["refused"] + end["failed"] + end["lost"] == items
     assert end["met"] > items / 2
     assert sum(row["sent"] for row in end["helpers"].values()) + end["refused"] == items
-    assert any("started again" in row["detail"] for row in session.json("logs", job)["story"])
 
 
 def test_a_killed_dispatcher_goes_on_with_what_it_learned(session: Session) -> None:
     text = OFFLOAD.format(name="again", items=4000)
     job = start(session, job_folder(session, "offload", "again", text), "toof")
-    until_told(session, job, "results", lambda now: now["met"] >= 30)
+    until_told(session, job, "results", lambda now: now["met"] >= 70)
+    before = most_expected(session, job)
     [stage] = session.processes("ray::StageHost", "e1")
     stage.send_signal(signal.SIGKILL)
     until_told(session, job, "results of the next process", lambda now: 1 <= now["items"] < 30)
-    story = session.run("logs", job)
-    assert "is started again" in story
-    # Of helpers that nothing was learned of, toof expects one half.
-    expected = [
-        row["probability"] for row in told(session, job)["helpers"].values() if row["probability"] is not None
-    ]
-    assert expected and all(abs(probability - 0.5) > 0.005 for probability in expected)
+    # So few items would not have taught it that much.
+    assert most_expected(session, job) > before - 0.01
+    assert before > 0.6
+    assert "is started again" in session.run("logs", job)
     session.run("stop", job)
+
+
+def most_expected(session: Session, job: str) -> float:
+    """Of the helper that the policy thinks best of."""
+    rows = told(session, job)["helpers"].values()
+    return max(row["probability"] for row in rows if row["probability"] is not None)
 
 
 def test_frames_go_by_shares_that_tc_enforces(session: Session) -> None:
