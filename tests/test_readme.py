@@ -88,7 +88,7 @@ EXPECTED = {
     "edgeray plan apps/offload": r"toof decides while it runs",
     "edgeray submit apps/offload": r"(?s)met their deadline.*n1.*n5",
     "edgeray compare apps/offload": r"(?s)round-robin.*hybrid",
-    "edgeray submit apps/frames": r"(?s)packets.*north.*door",
+    "edgeray submit apps/frames": r"(?s)packets.*door.*yard",
     "edgeray compare apps/frames": r"(?s)lfos.*djos",
     "edgeray simulate apps/offload": r"(?s)round-robin.*toof.*optimal",
     "edgeray simulate apps/frames": r"(?s)lfos.*djos",

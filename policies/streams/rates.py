@@ -61,11 +61,13 @@ def live_rates(feeding_s: Floats, urgent_s: Floats, usage_s: Floats, most_per_s:
     for _ in range(_ROUNDS):
         worker = np.maximum(1 - rates @ feeding_s, least)
         in_turn = np.maximum(worker - rates @ urgent_s, _STARVED * worker)
-        fair = frame_rates(np.hstack([usage_s, urgent_s]), most, np.hstack([in_turn, worker]))
+        first = (1 - _STARVED) * worker
+        fair = frame_rates(np.hstack([usage_s, urgent_s]), most, np.hstack([in_turn, first]))
         before, rates = rates, (rates + fair) / 2
         if (np.abs(rates - before) <= _SETTLED * rates).all():
             break
-    return rates
+    # Where it has not settled, no more is promised than there is.
+    return rates / max(1.0, float((rates @ (urgent_s + usage_s)).max(initial=0.0)))
 
 
 def busiest(usage_s: Floats, rates: Floats) -> int | None:

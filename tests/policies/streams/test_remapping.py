@@ -271,5 +271,5 @@ def test_a_stream_that_is_only_re_identified_on_a_busy_device_is_not_slowed_to_w
     # No more than the device can do at all.
     urgent[1, 0] = 0.25
     found = live_rates(np.zeros_like(usage), urgent, usage, most)
-    assert found[1] == pytest.approx(4, rel=1e-4)
+    assert found[1] == pytest.approx(4, rel=2e-3)
     assert 0 < found[0] < 0.01

@@ -214,7 +214,12 @@ BAD = [
         1,
         ["no kind 'dataflows'", "split-training", "did you mean 'dataflow'?"],
     ),
-    ("later kind", "helpers: []\nkind: offload\n", 2, ["'offload' is not available in this version"]),
+    (
+        "later kind",
+        "helpers: []\nkind: fog-training\n",
+        2,
+        ["'fog-training' is not available in this version"],
+    ),
     ("kind no text", "kind: [1]\n", 1, ["the kind is a list"]),
     ("bad name", "name: a/b\ntasks: {a: {device: e4}}\n", 1, ["'a/b' is not usable as an id", "namespaces"]),
     ("bad task id", "tasks:\n  a b: {device: e4}\n", 2, ["'a b' is not usable as an id"]),
