@@ -168,7 +168,9 @@ class World:
         self._begin(HUB, self.dispatch)
 
     def __enter__(self) -> World:
+        """Once its helpers are there, over lines that stand."""
         assert self.stages[HUB].attached.wait(DEADLINE_S), self.stages[HUB].errors
+        until(lambda: self.there("".join(self.helps)), "helpers")
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:

@@ -64,6 +64,7 @@ def test_a_real_link_to_a_learner_that_blocks_for_ever_holds_up_nothing(
     with World(
         tmp_path, recipe_of(), "hybrid", learner=lambda stage: _link(stage, lambda *_: never.wait())
     ) as world:
+        until(lambda: world.there("abc"))
         world.give(*range(20))
         until(lambda: world.told["met"] == 20)
         learner = world.stages[HUB].learner
