@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]
 HEADER = 'kind: split-training\nloss: own:smoothed\ndataset: {run: "own:spirals"}\noptimizer: adam\n'
 JOBS = {
     "spirals": "model: {run: own:network, args: {width: 64, blocks: 4}}\nsamples: 400\nrounds: 4\n",
-    # Long enough to be killed and stopped in.
-    "long": "model: {run: own:network, args: {width: 64, blocks: 4}}\nsamples: 1600\nrounds: 8\nbatch_size: 8\n",
+    # Long enough to be killed and stopped in: some seconds a round, of which a call of the CLI takes one or two.
+    "long": "model: {run: own:network, args: {width: 64, blocks: 4}}\nsamples: 4000\nrounds: 8\nbatch_size: 4\n",
     # 123 MB of weights: three times that, and torch, is more than the devices' 1 GB.
     "large": "model: {run: own:network, args: {width: 1600, blocks: 6}}\nsamples: 64\nrounds: 2\n",
 }
