@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -26,6 +26,8 @@ from edgeray.telemetry.records import Comparison, OnceComparison, OnceRun, Polic
 from edgeray.telemetry.runs import device_runs, job_run, link_runs, once_policy_run, once_run, policy_run
 from policies.bound import throughput_bound
 from policies.model import DeviceId, JobId, Network, Workload
+
+Run = TypeVar("Run")
 
 WARM_ITEMS = 3
 WARM_TIMEOUT_S = 60.0
@@ -52,13 +54,8 @@ def compare(apps: Sequence[App], policies: Sequence[str], *, seconds: float, int
         for name in policies
     ]
     return Comparison(
-        app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
-        cluster=cluster_name(),
-        network=network_json(network),
+        **about(apps, network, started),
         seconds=seconds,
-        started_at=started.isoformat(timespec="seconds"),
-        edgeray=__version__,
-        emulation=emulation(),
         runs=tuple(runs),
         notes=(
             f"{len(apps)} job(s), {interval_s:g} s apart; measured for {seconds:g} s once every job had delivered "
@@ -78,12 +75,7 @@ def compare_once(apps: Sequence[App], policies: Sequence[str]) -> OnceComparison
         jobs = [_run_once(client, app, policy) for app in apps]
         runs.append(once_policy_run(policy, jobs, planning_s=client.call("planning_s")))
     return OnceComparison(
-        app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
-        cluster=cluster_name(),
-        network=network_json(network),
-        started_at=started.isoformat(timespec="seconds"),
-        edgeray=__version__,
-        emulation=emulation(),
+        **about(apps, network, started),
         runs=tuple(runs),
         notes=("Each job ran once under each policy, alone on the cluster.",),
     )
@@ -209,6 +201,42 @@ def _measure(
         planning_s=client.call("planning_s"),
         bound_per_s=bound,
     )
+
+
+def one_by_one(
+    apps: Sequence[App],
+    policies: Sequence[str],
+    run: Callable[[App, str], Run],
+    line: Callable[[Run], str],
+    notes: list[str],
+) -> tuple[Run, ...]:
+    """Run every job under every policy, one after the other, and say a line of each.
+
+    Ctrl-C keeps those that were measured so far, and adds a note; before the first was it raises KeyboardInterrupt.
+    """
+    runs: list[Run] = []
+    try:
+        for policy in policies:
+            for app in apps:
+                runs.append(run(app, policy))
+                say(line(runs[-1]))
+    except KeyboardInterrupt:
+        if not runs:
+            raise
+        notes.append(f"Interrupted after {len(runs)} of {len(policies) * len(apps)} runs.")
+    return tuple(runs)
+
+
+def about(apps: Sequence[App], network: Network, started: datetime.datetime) -> dict[str, Any]:
+    """What every comparison says of itself: which jobs, where, when, by which version."""
+    return {
+        "app": ", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
+        "cluster": cluster_name(),
+        "network": network_json(network),
+        "started_at": started.isoformat(timespec="seconds"),
+        "edgeray": __version__,
+        "emulation": emulation(),
+    }
 
 
 def stop_all(client: Client, jobs: Sequence[str]) -> None:

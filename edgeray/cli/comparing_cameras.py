@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edgeray import __version__
 from edgeray.cli import comparing
-from edgeray.cli.console import say, seconds_text, stderr
+from edgeray.cli.console import seconds_text, stderr
 from edgeray.client import LEASE_S, POLL_S, Client
 from edgeray.scheduler.views import JobView
 from edgeray.spec import App
@@ -29,29 +28,17 @@ def compare_cameras(apps: Sequence[App], policies: Sequence[str], *, seconds: fl
     network: Network = client.call("network")
     comparing.workloads(client, apps)  # what must be profiled is, before the first one runs
     started = datetime.datetime.now(datetime.timezone.utc)
-    runs: list[CamerasRun] = []
     notes = [
         f"Each job ran alone under each policy, measured for {seconds:g} s once every camera had {WARM_FRAMES} frames "
         f"done (at most {WARM_TIMEOUT_S:g} s of warming up)."
     ]
-    try:
-        for policy in policies:
-            for app in apps:
-                runs.append(_run(client, app, policy, network, seconds))
-                say(run_line(runs[-1]))
-    except KeyboardInterrupt:
-        if not runs:
-            raise
-        notes.append(f"Interrupted after {len(runs)} of {len(policies) * len(apps)} runs.")
+    runs = comparing.one_by_one(
+        apps, policies, lambda app, policy: _run(client, app, policy, network, seconds), run_line, notes
+    )
     return CamerasComparison(
-        app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
-        cluster=comparing.cluster_name(),
-        network=comparing.network_json(network),
+        **comparing.about(apps, network, started),
         seconds=seconds,
-        started_at=started.isoformat(timespec="seconds"),
-        edgeray=__version__,
-        emulation=comparing.emulation(),
-        runs=tuple(runs),
+        runs=runs,
         notes=tuple(notes),
     )
 

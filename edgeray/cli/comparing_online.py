@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edgeray import __version__
 from edgeray.cli import comparing
-from edgeray.cli.console import say, stderr
+from edgeray.cli.console import stderr
 from edgeray.client import LEASE_S, POLL_S, Client
 from edgeray.scheduler.views import JobView
 from edgeray.spec import App
@@ -31,27 +30,15 @@ def compare_online(apps: Sequence[App], policies: Sequence[str], *, seconds: flo
     client = Client(apps[0].folder)
     network: Network = client.call("network")
     started = datetime.datetime.now(datetime.timezone.utc)
-    runs: list[OnlineRun] = []
     notes = [f"Each job ran alone under each policy, measured for {seconds:g} s from its first result on."]
-    try:
-        for policy in policies:
-            for app in apps:
-                runs.append(_run(client, app, policy, network, seconds))
-                say(run_line(runs[-1]))
-    except KeyboardInterrupt:
-        if not runs:
-            raise
-        notes.append(f"Interrupted after {len(runs)} of {len(policies) * len(apps)} runs.")
+    runs = comparing.one_by_one(
+        apps, policies, lambda app, policy: _run(client, app, policy, network, seconds), run_line, notes
+    )
     return OnlineComparison(
-        app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
-        cluster=comparing.cluster_name(),
+        **comparing.about(apps, network, started),
         kind=apps[0].job.mode,
-        network=comparing.network_json(network),
         seconds=seconds,
-        started_at=started.isoformat(timespec="seconds"),
-        edgeray=__version__,
-        emulation=comparing.emulation(),
-        runs=tuple(runs),
+        runs=runs,
         notes=tuple(notes),
     )
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from rich.live import Live
 from rich.text import Text
 
-from edgeray import __version__
 from edgeray.cli import comparing
 from edgeray.cli.console import say, stderr
 from edgeray.cli.training import TrainingWatch, summary_lines
@@ -57,12 +56,7 @@ def compare_training(apps: Sequence[App], policies: Sequence[str]) -> TrainingCo
             raise
         notes.append(f"Interrupted after {len(runs)} of {len(policies)} policies.")
     return TrainingComparison(
-        app=", ".join(dict.fromkeys(str(app.job.id) for app in apps)),
-        cluster=comparing.cluster_name(),
-        network=comparing.network_json(network),
-        started_at=started.isoformat(timespec="seconds"),
-        edgeray=__version__,
-        emulation=comparing.emulation(),
+        **comparing.about(apps, network, started),
         runs=tuple(runs),
         notes=tuple(notes),
     )

@@ -14,7 +14,7 @@ from edgeray.errors import BadInputError
 from edgeray.frames.messages import Begin, Grant, Over, Report, Totals
 from edgeray.frames.packets import local_j, send_j, whole
 from edgeray.frames.recipe import Recipe
-from policies.deadline.frame import Floats, Frame, FramePlan, frame_of, is_infeasible
+from policies.deadline.frame import Frame, FramePlan, frame_of, is_infeasible
 from policies.deadline.policy import FRAME_POLICIES, djos, djos_within
 from policies.model import TaskId
 
@@ -249,35 +249,15 @@ class Planner:
 
 
 def _hopeless(frame: Frame, queues: list[deque[float]]) -> list[bool]:
-    """By the dearer way of saving a packet that a user has: below the price of that, more could be saved.
-
-    Growth is asked for in both halves of what was seen, since a queue that is stable goes up and down.
-    """
-    dear = _only_the_dearer_way(frame)
+    """Growth is asked for in both halves of what was seen, since a queue that is stable goes up and down."""
     long = np.array([len(seen) > 2 * RISING_FRAMES for seen in queues])
     middle, first = (
         np.array([seen[-1 - back] if len(seen) > back else np.inf for seen in queues])
         for back in (RISING_FRAMES, 2 * RISING_FRAMES)
     )
-    grown = is_infeasible(frame.X, middle, dear) & is_infeasible(middle, first, dear)
+    grown = is_infeasible(frame.X, middle, frame) & is_infeasible(middle, first, frame)
     unable = (frame.mu * frame.T < 1) & (frame.C * frame.T < 1) & (first < middle) & (middle < frame.X)
     return [bool(each) for each in (grown | unable) & long]
-
-
-def _only_the_dearer_way(frame: Frame) -> Frame:
-    """The frame without each user's cheaper way of saving a packet, where it has two that save one a frame."""
-    local, sent = frame.mu * frame.T >= 1, frame.C * frame.T >= 1
-    local_j, send_j = _a_packet(frame.e_local, frame.mu), _a_packet(frame.e_send, frame.C)
-    local_is_dearer = local & (~sent | (local_j >= send_j))
-    return replace(
-        frame,
-        mu=np.where(local_is_dearer | ~sent, frame.mu, 0.0),
-        C=np.where(local_is_dearer, 0.0, frame.C),
-    )
-
-
-def _a_packet(slot_j: Floats, per_slot: Floats) -> Floats:
-    return np.divide(slot_j, per_slot, out=np.full_like(slot_j, np.inf), where=per_slot > 0)
 
 
 def _counts(totals: Totals) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from edgeray.errors import EdgeRayError
 from edgeray.learner.link import Link
+from edgeray.node.agent import Agent, AgentContext, AgentStage
 from edgeray.node.code import TaskCode
-from edgeray.node.loop import LoopContext, LoopStage
-from edgeray.node.measure import SinkWindow, TaskCounters
 from edgeray.node.once import Announcer
 from edgeray.scheduler.effects import StagePlan
 from policies.model import Flow, FlowId, JobId, TaskId
@@ -29,15 +28,13 @@ class Office(Announcer, Protocol):
         """Call the learner. Raises ConnectionError when it does not answer."""
 
 
-class Agent(Protocol):
-    """What runs in the stage (edgeray.offload, edgeray.frames)."""
+class Deciding(Agent, Protocol):
+    """What runs in the stage (edgeray.offload, edgeray.frames). told: plain data; None of a client."""
 
-    def rows(self) -> Mapping[TaskId, tuple[TaskCounters, int]]: ...
-    def windows(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]: ...
     def told(self) -> Mapping[str, Any] | None: ...
 
 
-class OnlineContext(LoopContext):
+class OnlineContext(AgentContext):
     """What a server or a client is called with."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -46,14 +43,6 @@ class OnlineContext(LoopContext):
         assert isinstance(stage, OnlineStage), "made by it"
         self.learner: Link = stage.link
         self._online = stage
-
-    def spawn(self, name: str, body: Callable[[], None]) -> None:
-        """Start a thread; what it raises ends the stage."""
-        self._stage.spawn(name, body)
-
-    def attach(self, agent: Agent) -> None:
-        """From now on the stage's questions go to it."""
-        self._online.attach(agent)
 
     def share(self, rates_bps: Mapping[TaskId, float]) -> None:
         """From now on the flow from each of these tasks to this one has this rate, no less and no more.
@@ -65,8 +54,8 @@ class OnlineContext(LoopContext):
         )
 
 
-class OnlineStage(LoopStage):
-    """A LoopStage whose counters are its agent's. office: whom it asks."""
+class OnlineStage(AgentStage[Deciding]):
+    """office: whom it asks."""
 
     context_type = OnlineContext
 
@@ -74,13 +63,9 @@ class OnlineStage(LoopStage):
         super().__init__(plan, *args, **kwargs)
         self.link = Link(office.learner, plan.job, self.spawn, self.stopped)
         self._office = office
-        self._agent: Agent | None = None
         self._wanted: dict[FlowId, float] = {}
         self._wants = threading.Condition()
         self._sharing = False
-
-    def attach(self, agent: Agent) -> None:
-        self._agent = agent
 
     def share(self, rates_bps: Mapping[FlowId, float]) -> None:
         with self._wants:
@@ -95,21 +80,8 @@ class OnlineStage(LoopStage):
         with self._wants:
             self._wants.notify_all()
 
-    def counters(self) -> Mapping[TaskId, TaskCounters]:
-        return {task: counters for task, (counters, _) in self._rows().items()}
-
-    def waiting(self, task: TaskId) -> int:
-        row = self._rows().get(task)
-        return 0 if row is None else row[1]
-
-    def sink_window(self, from_s: float, to_s: float) -> Mapping[TaskId, SinkWindow]:
-        return {} if self._agent is None else self._agent.windows(from_s, to_s)
-
     def told(self) -> Mapping[str, Any] | None:
         return None if self._agent is None else self._agent.told()
-
-    def _rows(self) -> Mapping[TaskId, tuple[TaskCounters, int]]:
-        return {} if self._agent is None else self._agent.rows()
 
     def _ask_for_shares(self) -> None:
         """Thread: the scheduler may take its time, or be away; the job goes on with the rates it has."""

@@ -115,9 +115,8 @@ def simulate_frame_policy(settings: PaperFrames, policy: str, frames: int, seed:
         queue += float(X.mean())
     counted = steps - settling
     each = energy / counted
-    # Without C the sign is 2 M e_local / mu; that of sending is lower, and queues that hold pass it.
-    ways: Floats = np.full(shape, 0.0 if settings.mu > 0 else settings.packets)
-    last = _frame(settings, X, np.zeros(shape), ways)
+    packets: Floats = np.full(shape, settings.packets)
+    last = _frame(settings, X, np.zeros(shape), packets)
     return FramesRun(
         policy=policy,
         seed=seed,

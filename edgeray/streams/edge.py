@@ -59,7 +59,7 @@ VIEW_WIDTH, VIEW_QUALITY = 640, 75
 
 
 class Context(Protocol):
-    """What an edge needs of its stage (edgeray.node.cameras.CameraContext)."""
+    """What an edge needs of its stage (edgeray.node.agent.AgentContext)."""
 
     device: DeviceId
     output_dir: Path

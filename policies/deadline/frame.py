@@ -107,11 +107,13 @@ def next_queue(X: Floats, dropped: Floats, allowed: npt.ArrayLike) -> Floats:
 def is_infeasible(X: Floats, before: Floats, frame: Frame) -> npt.NDArray[np.bool_]:
     """Shape (..., N): users whose allowed drop rate cannot be held, as far as one can tell.
 
-    Above 2 M e_local / mu every packet that can be saved is; a queue that still grows from `before`, some frames
-    ago, will not stop.
+    Above 2 M e / packets a slot of the dearer of its ways, computing and sending, every packet that can be saved is; a
+    queue that still grows from `before`, some frames ago, will not stop. By the cheaper way's alone users would be named
+    whose queues hold: others may have the slots. A way that saves no whole packet in a frame is none.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        enough = np.where(frame.mu > 0, 2 * frame.M * frame.e_local / frame.mu, np.inf)
-        sending = np.where(frame.C > 0, 2 * frame.M * frame.e_send / frame.C, np.inf)
-    hopeless: npt.NDArray[np.bool_] = (np.minimum(enough, sending) < X) & (before < X)
+    dearer = np.full_like(X, -np.inf)
+    for rate, joules in ((frame.mu, frame.e_local), (frame.C, frame.e_send)):
+        price = np.divide(2 * frame.M * joules, rate, out=np.full_like(X, -np.inf), where=rate * frame.T >= 1)
+        dearer = np.maximum(dearer, price)
+    hopeless: npt.NDArray[np.bool_] = np.isfinite(dearer) & (dearer < X) & (before < X)
     return hopeless

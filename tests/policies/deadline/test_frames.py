@@ -181,6 +181,12 @@ def test_what_cannot_be_held_is_told() -> None:
     frame = frame_of([50.0, 5.0], [9, 9], [0, 0], [1, 1], T=3, M=1.0, **ENERGY)
     assert is_infeasible(frame.X, frame.X - 1, frame).tolist() == [True, False]
     assert is_infeasible(frame.X, frame.X + 1, frame).tolist() == [False, False]
+    # Sending alone would be worth it from 2: a queue of 5 says that others had the slots, not that nothing helps.
+    both = frame_of([5.0, 15.0], [9, 9], [4, 4], [1, 1], T=3, M=1.0, **ENERGY)
+    assert is_infeasible(both.X, both.X - 1, both).tolist() == [False, True]
+    # Ways that save no packet within a frame are none.
+    slow = frame_of([50.0, 50.0], [9, 9], [0.1, 4], [0.1, 0.1], T=3, M=1.0, **ENERGY)
+    assert is_infeasible(slow.X, slow.X - 1, slow).tolist() == [False, True]
 
 
 def test_no_local_computing_and_no_channel() -> None:
