@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-import signal
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from edgeray.errors import TestbedError
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
+_DYING = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
-def die_with_parent() -> None:
-    """In a child before exec: be killed when the parent is, so that a kill -9 of `up` stops its helpers too."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+def dying_with_parent(argv: Sequence[str]) -> list[str]:
+    """argv as a process that is killed when its parent is, so that a kill -9 of `up` stops its helpers too.
+
+    Not by a preexec_fn: with one, Python runs its at-fork hooks, and a Ctrl-C that comes during the fork is lost in them.
+    Where there is no setpriv (util-linux), helpers of a killed `up` end by themselves.
+    """
+    return [*_DYING, *argv] if shutil.which(_DYING[0]) else list(argv)
 
 
 def enter_network_namespace(path: str) -> None:
@@ -36,18 +40,17 @@ def run(
     timeout_s: float = 60.0,
 ) -> str:
     """Standard output of argv. Raises TestbedError with what was attempted and what the program said."""
+    if shutil.which(argv[0]) is None:
+        raise TestbedError(f"{what}: {argv[0]} is not installed\n  remedy:   edgeray doctor")
     try:
         done = subprocess.run(
-            argv,
+            dying_with_parent(argv),
             input=stdin,
             env=environment,
             text=True,
             capture_output=True,
             timeout=timeout_s,
-            preexec_fn=die_with_parent,
         )
-    except FileNotFoundError as error:
-        raise TestbedError(f"{what}: {argv[0]} is not installed\n  remedy:   edgeray doctor") from error
     except subprocess.TimeoutExpired as error:
         raise TestbedError(f"{what}: {argv[0]} did not end within {timeout_s:g} s") from error
     if done.returncode != 0:

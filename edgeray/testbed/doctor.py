@@ -21,6 +21,7 @@ NODE_MEMORY_BYTES = 400 * 1024**2
 """An idle device takes 130 MB (the head 480 MB); the rest is room for its node actor and a stage."""
 DISK_BYTES = 2 * 1024**3
 SHARED_MEMORY_BYTES = 100 * 1024**2
+_TOOLS = ("ip", "tc", "nsenter", "setpriv", "unshare")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +73,11 @@ def _ray() -> Check:
 
 
 def _tools() -> Check:
-    missing = [tool for tool in ("ip", "tc", "nsenter", "unshare") if shutil.which(tool) is None]
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     return Check(
         name="tools",
         ok=not missing,
-        detail=f"not found: {', '.join(missing)}" if missing else "ip, tc, nsenter, unshare",
+        detail=f"not found: {', '.join(missing)}" if missing else ", ".join(_TOOLS),
         remedy="apt install iproute2 util-linux",
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeray.errors import TestbedError
-from edgeray.testbed.command import die_with_parent
+from edgeray.testbed.command import dying_with_parent
 from edgeray.testbed.device_file import DeviceFile
 from edgeray.testbed.state import state_dir
 
@@ -221,7 +221,7 @@ def wait_for_nodes(dashboard_url: str, token: Path, devices: Sequence[str], *, e
         str(JOIN_TIMEOUT_S),
         *devices,
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, preexec_fn=die_with_parent)
+    done = subprocess.run(dying_with_parent(argv), capture_output=True, text=True)
     if done.returncode != 0:
         raise TestbedError(f"the cluster did not come up: {(done.stderr or done.stdout).strip()[-1000:]}")
 
@@ -231,14 +231,13 @@ def _spawn(raylet: Raylet) -> subprocess.Popen[bytes]:
     argv = ["sh", "-c", _ENTER_GROUPS, "sh", ":".join(raylet.groups), *raylet.enter, *raylet.argv]
     with raylet.log.open("wb") as log:
         return subprocess.Popen(
-            argv,
+            dying_with_parent(argv),
             env=dict(raylet.environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd="/",
             start_new_session=True,
-            preexec_fn=die_with_parent,
         )
 
 

@@ -111,9 +111,9 @@ def test_a_killed_dispatcher_goes_on_with_what_it_learned(session: Session) -> N
     [stage] = session.processes("ray::StageHost", "e1")
     stage.send_signal(signal.SIGKILL)
     until_told(session, job, "results of the next process", lambda now: 1 <= now["items"] < 30)
-    # So few items would not have taught it that much.
-    assert most_expected(session, job) > before - 0.01
+    # One that had forgotten would expect .5, and so few items would not teach it half of the rest.
     assert before > 0.6
+    assert most_expected(session, job) > (0.5 + before) / 2
     assert "is started again" in session.run("logs", job)
     session.run("stop", job)
 
