@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +186,7 @@ class _Announcer:
             raise ConnectionError(f"the scheduler does not answer: {one_line(error)}") from error
 
     def learner(self, method: str, *args: Any) -> Any:
-        try:
-            actor = ray.get_actor(LEARNER, namespace=NAMESPACE)
-            return ray.get(actor.call.remote(method, *args), timeout=LEARNER_TIMEOUT_S)
-        except (RayActorError, ValueError, GetTimeoutError) as error:
-            raise ConnectionError(f"the learner does not answer: {one_line(error)}") from error
+        return _ask_learner(method, *args)
 
     def _tell(self, method: str, job: JobId, flow: FlowId, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -206,6 +202,26 @@ class _Announcer:
 
 def _scheduler() -> ActorHandle:
     return ray.get_actor(SCHEDULER, namespace=NAMESPACE)
+
+
+def _ask_learner(method: str, *args: Any) -> Any:
+    """Raises ConnectionError when it does not answer in time."""
+    try:
+        actor = ray.get_actor(LEARNER, namespace=NAMESPACE)
+        return ray.get(actor.call.remote(method, *args), timeout=LEARNER_TIMEOUT_S)
+    except (RayActorError, ValueError, GetTimeoutError) as error:
+        raise ConnectionError(f"the learner does not answer: {one_line(error)}") from error
+
+
+class _RemoteLearner:
+    """The learner, as the scheduler asks it."""
+
+    def views(self, jobs: Collection[JobId]) -> Mapping[JobId, Mapping[str, Any]]:
+        found: Mapping[JobId, Mapping[str, Any]] = _ask_learner("views", list(jobs))
+        return found
+
+    def forget(self, job: JobId) -> bool:
+        return bool(_ask_learner("forget", job))
 
 
 class LearnerActor:
@@ -228,6 +244,7 @@ class SchedulerActor:
             policy_named=policy_named,
             profiles=ProfileStore(),
             journal=Journal(Path(state_root) / "jobs.jsonl"),
+            learner=_RemoteLearner(),
         )
         self._watched: dict[DeviceId, Any] = {}
         threading.Thread(target=self._look_after_nodes, name="nodes", daemon=True).start()

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from edgeray.cli.console import bytes_text, print_json, say, seconds_text, stderr, stdout
 from edgeray.cli.enter import be_on_head
-from edgeray.cli.online import online_cells, online_line, online_table
+from edgeray.cli.online import online_cells, online_line, online_table, replica_tables, replicas_note
 from edgeray.cli.training import TrainingWatch, cuts_json, cuts_table, planned, remedy, summary_lines
 from edgeray.errors import BadInputError, EdgeRayError
 from edgeray.loading import read_job_files
@@ -224,7 +224,7 @@ def progress_line(view: JobView) -> str:
     return (
         f"{view.job} running: {view.items} items, {view.rate_per_s:.2f}/s "
         f"(planned {plan.get('throughput_per_s', 0.0):.2f}/s), "
-        f"latency p50 {seconds_text(view.latency_p50_s)}{dropped}"
+        f"latency p50 {seconds_text(view.latency_p50_s)}{dropped}{replicas_note(view)}"
     )
 
 
@@ -254,6 +254,8 @@ def _report_end(view: JobView, folder: Path, outputs: Sequence[Output], as_json:
     stdout.print(end_line(view), markup=False, highlight=False)
     if view.online is not None:
         stdout.print(online_table(view))
+    for table in replica_tables(view):
+        stdout.print(table)
     if view.streams:
         stdout.print(streams_table(view))
         say(f"who went where: edgeray query {view.job}")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edgeray import __version__
-from edgeray.cli import cluster, compare, generate, jobs, plan, query, reproduce, simulate, ui
+from edgeray.cli import cluster, compare, forget, generate, jobs, plan, query, reproduce, simulate, ui
 from edgeray.cli.console import stderr
 from edgeray.errors import EdgeRayError
 
@@ -46,6 +46,7 @@ cluster.add_commands(app)
 plan.add_commands(app)
 simulate.add_commands(app)
 jobs.add_commands(app)
+forget.add_commands(app)
 query.add_commands(app)
 compare.add_commands(app)
 generate.add_commands(app)

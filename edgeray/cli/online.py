@@ -5,17 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from edgeray.cli.console import bps_text, seconds_text, stdout
-from edgeray.web.numbers import figures, percent
+from edgeray.web.numbers import duration, figures, percent
 
 if TYPE_CHECKING:
     from edgeray.scheduler.views import JobView
 
 
 def online_line(view: JobView) -> str:
-    """How far it has come, in one line."""
+    """How far it has come, in one line; while it runs, also what the learner holds, in a second."""
+    line, learner = _progress_line(view), learner_line(view)
+    return f"{line}\n  {learner}" if learner is not None and view.phase == "running" else line
+
+
+def learner_line(view: JobView) -> str | None:
+    """What the learner holds of it, in one line; None while that is not known."""
+    held = view.learner
+    if held is None:
+        return None
+    age = f"{duration(held['age_s'])} ago" + (", and it does not answer now" if held["away"] else "")
+    if view.mode != "offload":
+        return f"learner: its newest state is of {age}"
+    parts = [f"learner: {held['items']} items, {percent(held['happy'])} happy"]
+    if held["regret_proxy"] is not None:
+        parts.append(f"regret {figures(held['regret_proxy'])} by its own estimates")
+    estimates = {name: arm["estimate"] for name, arm in held["arms"].items() if arm["estimate"] is not None}
+    if estimates:
+        best = max(estimates, key=lambda name: estimates[name])
+        parts.append(f"expects most of {best} ({percent(estimates[best])})")
+    return f"{', '.join(parts)}; the newest of {age}"
+
+
+def _progress_line(view: JobView) -> str:
+    """What its server counts."""
     told: Mapping[str, Any] = view.online or {}
     if view.mode == "offload":
         items = told.get("items", 0)
@@ -29,12 +55,29 @@ def online_line(view: JobView) -> str:
     )
 
 
-def online_table(view: JobView) -> Table:
-    """A row a helper, or a user."""
+def online_table(view: JobView) -> RenderableType:
+    """A row a helper, or a user; below it what the learner holds, in one line."""
     told: Mapping[str, Any] = view.online or {}
     if view.mode == "offload":
-        return _table("helper", told.get("helpers", {}), _HELPERS)
-    return _table("user", told.get("users", {}), _USERS)
+        table = _table("helper", told.get("helpers", {}), _HELPERS)
+    else:
+        table = _table("user", told.get("users", {}), _USERS)
+    line = learner_line(view)
+    return table if line is None else Group(table, Text(line))
+
+
+def replicas_note(view: JobView) -> str:
+    """How tasks with replicas fare, to go behind a line; "" where there are none."""
+    parts = (
+        f"; {task} by {told['policy']}: {percent(told['met'] / told['items'] if told['items'] else None)} in time"
+        for task, told in (view.replicas or {}).items()
+    )
+    return "".join(parts)
+
+
+def replica_tables(view: JobView) -> list[Table]:
+    """Of each task with replicas a table, with a row a replica."""
+    return [_table(task, told["helpers"], _REPLICAS) for task, told in (view.replicas or {}).items()]
 
 
 def online_cells(view: JobView) -> tuple[str, ...]:
@@ -71,6 +114,7 @@ _HELPERS = {
     "queue": "queue",
     "probability": "p(met)",
 }
+_REPLICAS = {key: text for key, text in _HELPERS.items() if key not in ("failed", "lost")}
 _USERS = {
     "arrived": "packets",
     "sent": "sent",

@@ -6,13 +6,15 @@ no more than max_items items, and no more than max_bytes plus one item, are ever
 receive(), all buffers of both machines included. And the receiver's socket is always read, so that a slow
 consumer does not look like a dead peer to TCP.
 
+With answers=True at both ends the receiver also tells of each item when it has been worked on.
+
 Items carry the numbers 0, 1, 2, ...; anything else is an error, on both sides.
 """
 
 from __future__ import annotations
 
-from edgeray.dataplane.messages import EndOfStream, Item
+from edgeray.dataplane.messages import Answer, EndOfStream, Item
 from edgeray.dataplane.receiver import FlowReceiver
 from edgeray.dataplane.sender import FlowSender
 
-__all__ = ["EndOfStream", "FlowReceiver", "FlowSender", "Item"]
+__all__ = ["Answer", "EndOfStream", "FlowReceiver", "FlowSender", "Item"]

@@ -7,6 +7,7 @@ A message is a header, then for an item the codec's frames, the first one joined
               END    count of items
     receiver: TAKEN  items and bytes that receive() returned so far; told every quarter window
               ENDED  the end was received, with the right count
+              DONE   number, seconds of work, seconds ago: an item has been worked on (flows with answers)
               BROKEN text: why the receiver gave up
 """
 
@@ -26,7 +27,7 @@ HEADER = struct.Struct("<BBHqdd")
 assert HEADER.size == FLOW_HEADER_BYTES
 MAGIC = 0xED
 VERSION = 1
-HELLO, ITEM, ITEMS, END, TAKEN, ENDED, BROKEN = range(1, 8)
+HELLO, ITEM, ITEMS, END, TAKEN, ENDED, BROKEN, DONE = range(1, 9)
 
 ENTRY = struct.Struct("<Idd")  # bytes of the frame, created_s, sent_s
 BYTES_ENTRY = struct.Struct("<Iddc")  # the same and the first byte of the frame, for small bytes
@@ -49,6 +50,14 @@ class Item(NamedTuple):
     created_s: float
     sent_s: float
     payload_bytes: int
+
+
+class Answer(NamedTuple):
+    """An item has been worked on, for busy_s, and that was held_s before it was told."""
+
+    number: int
+    busy_s: float
+    held_s: float
 
 
 class EndOfStream(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ import zmq
 from edgeray.dataplane.codec import decode, decode_only
 from edgeray.dataplane.messages import (
     BROKEN,
+    DONE,
     END,
     ENDED,
     ENTRY,
@@ -31,6 +33,7 @@ from edgeray.dataplane.messages import (
 )
 from edgeray.dataplane.peer import AcceptWatch
 from edgeray.dataplane.security import FlowSecurity, Gate, gatekeeper
+from edgeray.dataplane.wake import Wake
 from edgeray.errors import FlowError
 
 _GOODBYE_S = 2.0
@@ -43,7 +46,8 @@ class FlowReceiver:
     Bound at once, so that port (0: the kernel's choice) is known and the sender can connect, whenever
     receive() is first called. Lets in one peer: the one with the client key of security, or with None
     the first that comes. max_items and max_bytes must be the sender's. tick_s: how soon a blocked receive()
-    sees close() and the loss of its peer; many flows that are idle for long do with a slower one.
+    sees close() and the loss of its peer; many flows that are idle for long do with a slower one. answers: see answer();
+    they are told while a thread is in receive().
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class FlowReceiver:
         name: str = "",
         peer_timeout_s: float = 10.0,
         tick_s: float = TICK_S,
+        answers: bool = False,
     ) -> None:
         if max_items < 1 or max_bytes < 1:
             raise ValueError(f"expected max_items and max_bytes of at least 1: {max_items}, {max_bytes}")
@@ -74,6 +79,8 @@ class FlowReceiver:
         self._gathered: Iterator[Item] = iter(())  # what is left of a message of ITEMS
         self._over = False  # ended, failed or closed
         self._gate: Gate | None = None
+        self._done: deque[tuple[int, float, float]] = deque()
+        self._wake = Wake() if answers else None
         self._lock = threading.Lock()
         label = f"flow {name}" if name else "flow"
         self.name = f"{label} at {bind_address}:{port}"
@@ -83,7 +90,11 @@ class FlowReceiver:
     def _bind(self, address: str, port: int, security: FlowSecurity | None, peer_timeout_s: float) -> int:
         self._socket = flow_socket(peer_timeout_s)
         self._socket.rcvtimeo = int(self._tick_s * 1000)
-        self._recv = self._socket.recv
+        self._recv = self._socket.recv if self._wake is None else self._recv_and_answer
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        if self._wake is not None:
+            self._poller.register(self._wake.fd, zmq.POLLIN)
         if security is not None:
             if security.server_secret is None:
                 raise FlowError(f"{self.name}: the keys lack server_secret: they are the sender's")
@@ -146,6 +157,12 @@ class FlowReceiver:
                 raise FlowError(self._failure)
             return self._end
 
+    def answer(self, number: int, busy_s: float) -> None:
+        """Tell the sender that an item has been worked on, for busy_s. From any thread; only with answers=True."""
+        assert self._wake is not None, "made with answers"
+        self._done.append((number, busy_s, time.monotonic()))
+        self._wake.set()
+
     def close(self) -> None:
         """End the flow. After the end of the stream: once the sender knows of it. Else the sender sees the
         flow break. Idempotent."""
@@ -154,6 +171,19 @@ class FlowReceiver:
             if self._end is not None and not self._socket.closed:
                 self._await_goodbye()
             self._release(linger_s=0)
+
+    def _recv_and_answer(self) -> bytes:
+        """As the socket's recv, and meanwhile what was given to answer() goes out."""
+        assert self._wake is not None, "made with answers"
+        ready = dict(self._poller.poll(int(self._tick_s * 1000)))
+        if self._wake.fd in ready:
+            self._wake.clear()
+        while self._done:
+            number, busy_s, done_s = self._done.popleft()
+            self._say(message(DONE, number=number, first=busy_s, second=time.monotonic() - done_s))
+        if self._socket not in ready:
+            raise zmq.Again
+        return self._socket.recv()
 
     def _item(self, head: bytes) -> Item | None:
         """The item that begins with this message; None where the message was another one."""
@@ -294,5 +324,7 @@ class FlowReceiver:
         if not self._socket.closed:
             self._watch.close()
             self._socket.close(linger=int(linger_s * 1000))
+        if self._wake is not None:
+            self._wake.close()
         if self._gate:
             gatekeeper().close_gate(self._gate)

@@ -14,6 +14,7 @@ from edgeray.dataplane.codec import SMALL_BYTES, Frame, encode
 from edgeray.dataplane.messages import (
     BROKEN,
     BYTES_ENTRY,
+    DONE,
     END,
     ENDED,
     ENTRY,
@@ -25,11 +26,13 @@ from edgeray.dataplane.messages import (
     TAKEN,
     TICK_S,
     VERSION,
+    Answer,
     flow_socket,
     message,
 )
 from edgeray.dataplane.peer import ConnectWatch
 from edgeray.dataplane.security import FlowSecurity
+from edgeray.dataplane.wake import Wake
 from edgeray.errors import FlowError
 
 _RETRY_S = 0.05
@@ -51,6 +54,8 @@ class FlowSender:
     once=True: the first attempt to connect is the only one, and a connection that was lost is not made again
     behind the owner's back, where it would take the place of a flow that another process has opened since.
 
+    answers=True: the receiver answers, see listen(); its is made so, too.
+
     security=None turns encryption and authentication off; only for loopback and measurements.
     """
 
@@ -66,6 +71,7 @@ class FlowSender:
         name: str = "",
         copy: bool = False,
         once: bool = False,
+        answers: bool = False,
         connect_timeout_s: float = 30.0,
         peer_timeout_s: float = 10.0,
     ) -> None:
@@ -97,6 +103,8 @@ class FlowSender:
         self._broken = ""
         self._failure = ""
         self._closing = False
+        self._answers: list[Answer] = []
+        self._wake = Wake() if answers else None
         self._lock = threading.Lock()
         self._connect(f"tcp://{address}:{port}", security, peer_timeout_s)
 
@@ -115,6 +123,10 @@ class FlowSender:
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._watch.monitor, zmq.POLLIN)
+        self._listener = zmq.Poller()
+        self._listener.register(self._socket, zmq.POLLIN)
+        if self._wake is not None:
+            self._listener.register(self._wake.fd, zmq.POLLIN)
         self._socket.connect(endpoint)
         with suppress(zmq.Again):  # refused already; the first look tells why
             self._socket.send(message(HELLO, number=VERSION, first=self._max_items, second=self._max_bytes))
@@ -245,6 +257,32 @@ class FlowSender:
             finally:
                 self._lock.release()
 
+    def listen(self, timeout_s: float) -> list[Answer]:
+        """The receiver's answers since the last call; waits for one for so long at most, or until wake().
+
+        For the thread that sends. Only with answers=True. Raises FlowError as send() does.
+        """
+        assert self._wake is not None, "made with answers"
+        with self._lock:
+            if self._failure:
+                raise FlowError(self._failure)
+            if self._closing:
+                return []
+            with suppress(zmq.Again):  # the look tells why
+                self._flush()
+            self._look()
+            if not self._answers:
+                self._listener.poll(int(timeout_s * 1000))
+                self._wake.clear()
+                self._look()
+            answers, self._answers = self._answers, []
+            return answers
+
+    def wake(self) -> None:
+        """Let listen() return: there is something to send. From any thread."""
+        if self._wake is not None:
+            self._wake.set()
+
     def finish(self, items: int, *, stop: threading.Event | None = None) -> bool:
         """Send the end of the stream and wait until receive() returned it; then the flow is closed.
 
@@ -271,6 +309,7 @@ class FlowSender:
         """End the flow at once; without finish() the receiver sees it break. Idempotent."""
         self._closing = True
         self._look_at_s = 0.0
+        self.wake()
         with self._lock:
             self._release()
 
@@ -281,6 +320,8 @@ class FlowSender:
         if not self._socket.closed:
             self._watch.close()
             self._socket.close()
+        if self._wake is not None:
+            self._wake.close()
 
     def _has_room(self) -> bool:
         return (
@@ -328,7 +369,7 @@ class FlowSender:
     def _hear(self, told: bytes) -> None:
         if len(told) < HEADER.size or told[0] != MAGIC:
             self._fail("a message that is none of a flow's came back")
-        _, kind, _, items, size, _ = HEADER.unpack_from(told)
+        _, kind, _, items, size, held_s = HEADER.unpack_from(told)
         if kind == TAKEN:
             self._taken_items = items
             self._full_at_items = items + self._max_items
@@ -336,6 +377,8 @@ class FlowSender:
         elif kind == ENDED:
             self._taken_items = self.items
             self._end_taken = True
+        elif kind == DONE:
+            self._answers.append(Answer(items, size, held_s))
         elif kind == BROKEN:
             self._broken = told[HEADER.size :].decode("utf-8", "replace")
 

@@ -107,9 +107,12 @@ class JobFiles:
             self._log().replace(path)
         log.error("%s: damaged (%s): it is %s now", self._log(), why, path.name)
 
-    def drop(self) -> None:
+    def drop(self) -> bool:
+        """Whether there was something."""
+        there = self._folder.exists() or self._aside.exists()
         shutil.rmtree(self._folder, ignore_errors=True)
         shutil.rmtree(self._aside, ignore_errors=True)
+        return there
 
     def _log(self) -> Path:
         return self._folder / _LOG.format(self._number)

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeray.errors import FlowError
 from policies.bandit.model import Floats, Offer
+from policies.model import JobId, TaskId
 
 UNKNOWN = -1
 """The learner's answer about a job that it does not know (any more): open it."""
@@ -152,6 +153,11 @@ def alone(offer: Offer, row: int) -> Offer:
         size=offer.size,
         complexity=offer.complexity,
     )
+
+
+def learned_as(job: JobId, task: TaskId) -> JobId:
+    """The name under which what is learned of a task's replicas is kept."""
+    return JobId(f"{job}/{task}")
 
 
 def is_name(value: Any) -> bool:

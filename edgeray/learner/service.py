@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ class LearnerService:
     counts once, whatever comes again, late, or not at all. Before a number is answered its bits are on the disk: as a
     line of a log, of some hundred bytes a bit; a snapshot of all that was learned is written seldom. After a kill the
     log is learned from again, in the same order, which gives the same state to the bit.
+
+    A job is known by its id, as `edgeray jobs` shows it. A process of the job that is started again goes on with what is
+    kept under it. The scheduler gives no id twice while its journal is kept, which lies beside this folder: the same app
+    submitted again is another job, and begins with nothing, so that policies are compared on equal terms. What a job
+    learned that has ended is kept for people to look at, until `forget`, or until it makes room for others.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
@@ -174,21 +179,26 @@ class LearnerService:
             self._write(record)
             return 0
 
-    def views(self) -> dict[str, dict[str, Any]]:
-        """Of each job: policy, items, happy (a fraction), regret_proxy, arms (seen, happy, estimate by helper), and how
-        long ago its last word was."""
+    def views(self, jobs: Collection[JobId] | None = None) -> dict[JobId, dict[str, Any]]:
+        """Of these jobs as far as they are known, or of all: policy, items, happy (a fraction), regret_proxy, arms (seen,
+        happy, estimate by helper), and how long ago its last word was."""
         with self._lock:
             now_s = self._clock()
             return {
                 job: {**_view(record), "age_s": max(0.0, now_s - record.heard_s)}
                 for job, record in sorted(self._jobs.items())
+                if jobs is None or job in jobs
             }
 
-    def forget(self, job: JobId) -> None:
-        """Drop all that is known of a job, damaged files included."""
+    def forget(self, job: JobId) -> bool:
+        """Drop all that is known of a job, damaged files included. Whether there was something.
+
+        Of a job that has ended: one that runs would bring back what it learned.
+        """
+        _check_job(job)
         with self._lock:
-            self._jobs.pop(job, None)
-            JobFiles(self._folder, job).drop()
+            known = self._jobs.pop(job, None) is not None
+            return JobFiles(self._folder, job).drop() or known
 
     def _record(self, job: JobId) -> tuple[_Record, bool]:
         """The job's, and whether it is new."""

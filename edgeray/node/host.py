@@ -75,7 +75,8 @@ class ProfileOrder:
 class StageCounters:
     """Cumulative counts of one stage. tasks: (items, busy_s, waiting, dropped, recent latencies' p50, p95).
 
-    told: what the server of a job says that decides while it runs; plain data.
+    told: what the server of a job says that decides while it runs, or a stage that deals out items to replicas; plain
+    data.
     """
 
     at_s: float
@@ -131,6 +132,8 @@ class StageHost:
         enter_memory_group()
 
     def _listen(self, order: StageOrder) -> None:
+        copies = {copy for replicas in order.plan.replicas for copy in replicas.copies}
+        tick: dict[str, Any] = {"tick_s": IDLE_TICK_S} if order.plan.mode == "once" else {}
         for flow in order.plan.inflows:
             self._receivers[flow.flow] = FlowReceiver(
                 order.address,
@@ -139,10 +142,12 @@ class StageHost:
                 max_items=FLOW_ITEMS,
                 max_bytes=FLOW_BYTES,
                 name=f"{flow.flow} from {flow.peer}",
-                **({"tick_s": IDLE_TICK_S} if order.plan.mode == "once" else {}),
+                answers=flow.consumer in copies,
+                **tick,
             )
 
     def _connect(self, order: StageOrder) -> None:
+        copies = {copy for replicas in order.plan.replicas for copy in replicas.copies}
         for out in order.plan.outflows:
             self._senders[out.flow] = FlowSender(
                 out.address,
@@ -152,11 +157,13 @@ class StageHost:
                 max_bytes=FLOW_BYTES,
                 name=f"{out.flow} to {out.peer}",
                 pacing_bps=out.rate_bps if order.self_paced else None,
+                answers=out.consumer in copies,
             )
 
     def _make_stage(self, order: StageOrder, tasks: Mapping[TaskId, LoadedTask]) -> AnyStage:
         if order.plan.mode == "stream":
-            return Stage(order.plan, tasks, order.code, self._senders, self._receivers)
+            learner = self._announcer.learner
+            return Stage(order.plan, tasks, order.code, self._senders, self._receivers, learner=learner)
         if order.plan.mode == "once":
             return OnceStage(
                 order.plan,
@@ -244,7 +251,7 @@ class StageHost:
             memory_bytes=self._process.memory_info().rss,
             tasks={task: self._task_row(stage, task) for task in stage.counters()},
             flows=stage.flow_counters() if isinstance(stage, LoopStage) else self._flow_counters(),
-            told=stage.told() if isinstance(stage, OnlineStage) else None,
+            told=stage.told() if isinstance(stage, OnlineStage | Stage) else None,
         )
 
     def _flow_counters(self) -> dict[FlowId, tuple[int, int]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeray.learner.messages import Feedback
 from edgeray.offload.messages import Result, Telemetry
-from edgeray.offload.recipe import HelperSpec, Recipe
+from edgeray.offload.recipe import HelperSpec, Terms
 from edgeray.offload.roster import Roster
 from policies.bandit.model import Floats, Offer
 from policies.bandit.offers import FEATURES, Helpers, Item, Usual, make_offer, sent_since
@@ -96,20 +96,21 @@ class Desk:
     line to its helper broke, or at once where the helper has had `most` items already, to whom it is not sent (refused).
     What comes after the bit, or twice, or of an earlier turn, changes no bit.
     An item is met, late, failed, lost or refused: one of these. An item is refused, and gives no bit, when the policy
-    says so, and when nobody is there.
+    says so, and when nobody is there. Where the terms do not let it refuse, what would be refused, or is meant for a
+    helper that has its most, goes to one who has room, which there must be: there, to have too much is no fault.
     """
 
-    def __init__(self, recipe: Recipe, policy: str, *, tell: Callable[[Feedback], None]) -> None:
-        rng = np.random.default_rng(recipe.seed)
+    def __init__(self, terms: Terms, policy: str, *, tell: Callable[[Feedback], None]) -> None:
+        rng = np.random.default_rng(terms.seed)
         self.roster = Roster(
-            tuple(recipe.helpers), lambda helpers: make_dispatcher(policy, helpers, FEATURES, rng)
+            tuple(terms.helpers), lambda helpers: make_dispatcher(policy, helpers, FEATURES, rng)
         )
         self.items = self.met = self.late = self.refused = self.failed = self.lost = 0
         self.came_late = self.discarded = 0
         self.bits = 0
         self.regret_proxy = 0.0
-        self._recipe, self._tell = recipe, tell
-        self._known = {name: _Known(spec) for name, spec in recipe.helpers.items()}
+        self._terms, self._tell = terms, tell
+        self._known = {name: _Known(spec) for name, spec in terms.helpers.items()}
         self._usual = Usual()
         self._under_way: dict[int, _Sent] = {}
         self._due: deque[_Sent] = deque()  # by deadline, since all have as long
@@ -142,7 +143,7 @@ class Desk:
 
     def hear(self, name: DeviceId, telemetry: Telemetry, now_s: float) -> None:
         known = self._known[name]
-        known.held.append((now_s + self._recipe.telemetry_delay_s, telemetry))
+        known.held.append((now_s + self._terms.telemetry_delay_s, telemetry))
         known.believe(now_s)
 
     # Items
@@ -150,7 +151,7 @@ class Desk:
     def decide(self, size_bytes: float, complexity: float, now_s: float) -> Choice:
         """An item came: this helper is to be sent it, in the order of decisions. Times never go back."""
         self.items += 1
-        item = Item(size_bytes=size_bytes, complexity=complexity, deadline_s=self._recipe.deadline_s)
+        item = Item(size_bytes=size_bytes, complexity=complexity, deadline_s=self._terms.deadline_s)
         self._usual = self._usual.after(item)
         refused = Choice(number=self.items, name=None, turn=0)
         names = self.roster.names
@@ -161,15 +162,16 @@ class Desk:
         row = self.roster.policy.choose(offer)
         self._decisions += 1
         self._predict(offer, row)
-        if row is None:
+        full = row is not None and not self.has_room(names[row])
+        if (row is None or full) and not self._terms.refuse:
+            row, full = self._instead(offer), False
+        if row is None or full:
             self.refused += 1
+            if row is not None:
+                self._give(_Sent(self.items, names[row], offer, names, now_s), happy=False)
             return refused
         known = self._known[names[row]]
         sent = _Sent(self.items, names[row], offer, names, now_s)
-        if known.under_way >= self._recipe.most:
-            self.refused += 1
-            self._give(sent, happy=False)
-            return refused
         assert known.turn is not None, "who is chosen is there"
         known.under_way += 1
         known.tally.sent += 1
@@ -177,6 +179,10 @@ class Desk:
         self._under_way[sent.number] = sent
         self._due.append(sent)
         return Choice(number=sent.number, name=sent.name, turn=known.turn)
+
+    def has_room(self, name: DeviceId) -> bool:
+        """Whether it may be sent an item more."""
+        return self._known[name].under_way < self._terms.most
 
     def expire(self, now_s: float) -> None:
         """Items whose deadline has passed are late."""
@@ -211,7 +217,7 @@ class Desk:
             self._be_late(sent)
         if sent.answered:
             self.came_late += 1
-            if result.error is None and self._recipe.late == "deliver":
+            if result.error is None and self._terms.late == "deliver":
                 return now_s - sent.at_s
             self.discarded += 1
             return None
@@ -268,8 +274,16 @@ class Desk:
         if row is not None:
             self.regret_proxy += float(probabilities.max() - probabilities[row])
 
+    def _instead(self, offer: Offer) -> int:
+        """Of those with room, whom the policy expects most of; then who would have it done first, or is least busy."""
+        estimates = self.roster.policy.estimate(offer)
+        expected = np.zeros(len(offer.queue)) if estimates is None else estimates
+        done_s = np.nan_to_num(offer.predicted_s, nan=np.inf)
+        rows = [row for row, name in enumerate(self.roster.names) if self.has_room(name)]
+        return min(rows, key=lambda row: (-expected[row], done_s[row], offer.queue[row]))
+
     def _due_s(self, sent: _Sent) -> float:
-        return sent.at_s + self._recipe.deadline_s
+        return sent.at_s + self._terms.deadline_s
 
     def _be_late(self, sent: _Sent) -> None:
         self.late += 1

@@ -21,10 +21,24 @@ class HelperSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """source: items_per_s is its rate; it ends after `items`, None: when it gives no more. deadline_s: from when an item
-    comes. telemetry_every_s: helpers tell how they are so often, and with each result; telemetry_delay_s: it is
-    believed so much later, for experiments. most: items under way to a helper. seed: of what the policy draws."""
+class Terms:
+    """Whom items may be sent to, and what counts. helpers: by name. deadline_s: from when an item comes. late: what
+    becomes of results that come after it. refuse: whether an item may be sent to nobody. telemetry_delay_s: telemetry
+    is believed so much later, for experiments. most: items under way to a helper. seed: of what the policy draws."""
+
+    helpers: Mapping[DeviceId, HelperSpec]
+    deadline_s: float
+    late: Literal["discard", "deliver"]
+    refuse: bool = True
+    telemetry_delay_s: float = 0.0
+    most: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Terms):
+    """source: items_per_s is its rate; it ends after `items`, None: when it gives no more. telemetry_every_s: helpers
+    tell how they are so often, and with each result."""
 
     server: TaskId
     source: TaskCode
@@ -32,13 +46,7 @@ class Recipe:
     work: TaskCode
     complexity: TaskCode | None
     sink: TaskCode | None
-    helpers: Mapping[DeviceId, HelperSpec]
-    deadline_s: float
-    late: Literal["discard", "deliver"]
     telemetry_every_s: float
-    telemetry_delay_s: float
-    most: int
-    seed: int
 
     @staticmethod
     def of(told: Mapping[str, Any]) -> Recipe:

@@ -79,12 +79,15 @@ def measure(
     quota_cpus: the CPU quota that the process runs under, where it is below one core. The kernel then stops
     whichever task happens to be running when the slice is used up, so single wall times say little; what a
     task takes is its CPU time over the quota, which is what an item costs when the device is busy.
-    loaded_bytes: what loading each task added. sent: whose outputs may travel, and are sent over a flow to see what that
-    computes; None: those of all that have a consumer.
+    Of replicas the first is measured, for all of them. loaded_bytes: what loading each task added. sent: whose outputs
+    may travel, and are sent over a flow to see what that computes; None: those of all that have a consumer.
 
     Raises StageError when a task fails or the source gives no item.
     """
     rows = {task.id: _Rows() for task in job.tasks}
+    same = _same_as(job)
+    rows |= {copy: rows[first] for copy, first in same.items()}
+    loaded_bytes = {**loaded_bytes, **{copy: loaded_bytes.get(first, 0) for copy, first in same.items()}}
     process = psutil.Process()
     if job.mode == "once":
         _one_item(job, tasks, {}, rows, process, keep=True)
@@ -121,8 +124,12 @@ def _one_item(
 ) -> None:
     values: dict[TaskId, Any] = {}
     consumers = Counter(flow.producer for flow in job.flows)
+    same = _same_as(job)
     for task in job.tasks:
-        inputs = [values[flow.producer] for flow in job.inputs(task.id)]
+        if task.id in same:
+            values[task.id] = values[same[task.id]]
+            continue
+        inputs = [values[producer] for producer in job.arguments(task.id)]
         memory_before = process.memory_info().rss
         peaks = job.mode == "once" and reset_peak_memory()
         wall, cpu = time.perf_counter(), time.process_time()
@@ -142,6 +149,11 @@ def _one_item(
             consumers[flow.producer] -= 1
             if not consumers[flow.producer]:
                 del values[flow.producer]  # a large DAG's values need not fit all at once
+
+
+def _same_as(job: Job) -> dict[TaskId, TaskId]:
+    """Replicas that need not be measured, since the first of them is."""
+    return {copy: each.copies[0] for each in job.replicas for copy in each.copies[1:]}
 
 
 def _call(

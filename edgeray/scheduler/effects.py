@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeray.network.types import FlowRule
-from policies.model import DeviceId, FlowId, JobId, Mapped, Mode, Rounds, TaskId
+from policies.model import DeviceId, FlowId, JobId, Mapped, Mode, Replicas, Rounds, TaskId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class StagePlan:
     depth_items: how many items may wait at each input, enough for the slowest parallel branch.
     due_s: of a one-shot job, when each task is to begin, in seconds from the job's start; None for others.
     rounds: of a job that trains a model, what its plan says of that. mapped: of one that watches cameras. policy: the
-    plan's, by which jobs decide that do so while they run.
+    plan's, by which jobs decide that do so while they run. replicas: of the whole job.
     """
 
     job: JobId
@@ -61,6 +61,7 @@ class StagePlan:
     rounds: Rounds | None = None
     mapped: Mapped | None = None
     policy: str = ""
+    replicas: tuple[Replicas, ...] = ()
 
 
 class Effect:

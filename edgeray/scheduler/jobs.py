@@ -182,6 +182,7 @@ def stage_plans(record: JobRecord, addresses: Mapping[DeviceId, str]) -> tuple[S
             rounds=plan.rounds,
             mapped=plan.mapped,
             policy=plan.policy,
+            replicas=job.replicas,
         )
         for device in sorted(tasks)
     )

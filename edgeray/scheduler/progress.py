@@ -48,12 +48,11 @@ class Progress:
 
     def __init__(self) -> None:
         self._tasks: dict[tuple[str, str], _TaskProgress] = {}
-        self._online: dict[str, Mapping[str, Any]] = {}
+        self._said: dict[str, dict[str, Any]] = {}  # what stages say beside what they count
 
     def add(self, sample: DeviceSample) -> None:
         for stage in sample.stages:
-            if stage.told is not None:
-                self._online[stage.job] = stage.told
+            self._hear(stage.job, stage.told)
             for row in stage.tasks:
                 task = self._tasks.setdefault((stage.job, row.task), _TaskProgress())
                 task.count(stage.pid, row.items_total, row.dropped_total)
@@ -64,12 +63,16 @@ class Progress:
 
     def finish(self, job: JobId, final: StageCounters) -> None:
         """The last counts of a stage that has ended: what no sample told any more."""
-        if final.told is not None:
-            self._online[job] = final.told
+        self._hear(job, final.told)
         for name, (items, _, _, dropped, p50_s, _) in final.tasks.items():
             task = self._tasks.setdefault((job, name), _TaskProgress())
             task.count(final.pid, items, dropped)
             task.final_p50_s = p50_s
+
+    def _hear(self, job: str, said: Mapping[str, Any] | None) -> None:
+        """Several stages of a job may deal out items to replicas, each of other tasks."""
+        if said is not None:
+            self._said.setdefault(job, {}).update(said)
 
     def told(self, job: Job) -> dict[str, Any]:
         """How far a job has come, in the terms of its mode."""
@@ -79,10 +82,10 @@ class Progress:
         if job.training is not None:
             return told | self.of_loop(job.id, job.training)
         if job.online is not None:
-            return told | {"online": self._online.get(job.id)}
+            return told | {"online": self._said.get(job.id)}
         if job.streams is not None:
             return told | self.of_cameras(job.id, [camera.id for camera in job.streams.cameras])
-        return told
+        return told | {"replicas": self._said.get(job.id)} if job.replicas else told
 
     def of(self, job: JobId, sinks: Sequence[TaskId]) -> dict[str, Any]:
         """What a job's slowest sink has seen, and what all its sources dropped."""

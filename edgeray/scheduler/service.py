@@ -42,6 +42,7 @@ from edgeray.scheduler.heard import SILENT_S, Heard
 from edgeray.scheduler.jobs import JobRecord, Phase
 from edgeray.scheduler.journal import Journal, name_the_lost
 from edgeray.scheduler.keys import Keys
+from edgeray.scheduler.learning import Learner, Learning
 from edgeray.scheduler.nodes import NodeHandle
 from edgeray.scheduler.progress import Progress
 from edgeray.scheduler.state import SchedulerState
@@ -77,6 +78,7 @@ class SchedulerService:
         policy_named: Callable[[str], Policy],
         profiles: ProfileStore,
         journal: Journal,
+        learner: Learner,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._network = network
@@ -94,6 +96,7 @@ class SchedulerService:
         self._heard = Heard()
         self._progress = Progress()
         self._watching = Watching(self._progress)
+        self._learning = Learning(learner, clock)
         self._alarm = threading.Timer(0.0, self._ring)
         self._alarm_s: float | None = None
         self._profiler = FleetProfiler(profiles)
@@ -135,6 +138,10 @@ class SchedulerService:
         """Tell that the submitter still lives; the job as it is now."""
         self._post(ev.LeaseRenewed(at_s=self._clock(), job=job))
         return self.job(job)
+
+    def forget(self, job: JobId) -> bool:
+        """Drop what a job learned, see `Learning.forget`. Raises BadInputError for an unknown job."""
+        return self._learning.forget(self.job(job))
 
     def jobs(self) -> list[JobView]:
         """Every job since the scheduler started, and those that an earlier one lost."""
@@ -280,11 +287,13 @@ class SchedulerService:
         return view(self._fleet, self._record(job), camera)
 
     def tick(self) -> None:
-        """To be called every second: leases, what cameras see, and nodes that fell silent."""
+        """To be called every second: leases, what cameras see, what jobs learn, and nodes that fell silent."""
         now_s = self._clock()
         self._post(ev.Ticked(at_s=now_s))
         with self._lock:
             running = [r.workload.job for r in self._state.jobs.values() if r.phase is Phase.RUNNING]
+            deciding = {r.id for r in self._state.jobs.values() if r.phase.placed and r.workload.job.online}
+        self._learning.look(now_s, deciding)
         for measured in self._watching.due(now_s, running):
             self._post(measured)
         for device in self._fleet.nodes:
@@ -426,4 +435,5 @@ class SchedulerService:
     def _view(self, job: JobId) -> JobView:
         record = self._state.jobs[job]
         progress = self._progress.told(record.workload.job)
-        return job_view(record, self._packages[job].app, progress, self._results.get(job, {}))
+        learner = self._learning.of(job, self._clock())
+        return job_view(record, self._packages[job].app, progress, self._results.get(job, {}), learner)

@@ -55,7 +55,10 @@ class JobView:
     rounds_done, rounds_total, round_s: of jobs that train a model; round_s is the median of the last ones, None before
     the first. A job that resumes another one counts its own rounds only.
     streams: of jobs that watch cameras, a row a camera. online: of those that decide while they run, what their server
-    counts (`told` of edgeray.offload and edgeray.frames); None before it first said so.
+    counts (`told` of edgeray.offload and edgeray.frames); None before it first said so. learner: what the learner holds
+    of these (`learning.Learning.of`), from all processes that the job has had; None before it first said so, and after
+    `forget`. replicas: how the items of tasks with replicas are dealt out, by task (`edgeray.node.replicas.Dealer.told`);
+    None where there are none, and before it was first said.
     """
 
     job: str
@@ -84,6 +87,8 @@ class JobView:
     round_s: float | None = None
     streams: tuple[StreamView, ...] = ()
     online: Mapping[str, Any] | None = None
+    learner: Mapping[str, Any] | None = None
+    replicas: Mapping[str, Any] | None = None
 
     @property
     def ended(self) -> bool:
@@ -222,7 +227,13 @@ def _mapped_json(mapped: Mapped, streams: Streams) -> dict[str, Any]:
     }
 
 
-def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: Mapping[str, Any]) -> JobView:
+def job_view(
+    record: JobRecord,
+    app: str,
+    progress: Mapping[str, Any],
+    results: Mapping[str, Any],
+    learner: Mapping[str, Any] | None = None,
+) -> JobView:
     return JobView(
         job=record.id,
         app=app,
@@ -250,6 +261,8 @@ def job_view(record: JobRecord, app: str, progress: Mapping[str, Any], results: 
         round_s=progress.get("round_s"),
         streams=_stream_views(record, progress.get("streams", {})),
         online=progress.get("online"),
+        learner=learner,
+        replicas=progress.get("replicas"),
     )
 
 

@@ -1,5 +1,6 @@
 """Reads an application: a folder with job.yaml and code, or a job file alone, in EdgeRay's form or another's."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgeray.errors import SpecError
@@ -8,6 +9,7 @@ from edgeray.spec.callables import check_code
 from edgeray.spec.declared import check_count
 from edgeray.spec.edge_list import load_edge_list
 from edgeray.spec.graph import find_cycle, topological_order
+from edgeray.spec.replicas import check_alone, expand, places_of_copies
 from edgeray.spec.schema import AVAILABLE_KINDS, KINDS, JobForm, TaskForm, is_id
 from edgeray.spec.validate import validate
 from edgeray.spec.wfcommons import load_wfcommons
@@ -41,12 +43,12 @@ def load_app(path: str | Path) -> App:
     name = job_name(document, form.name)
     check_count(f"{file}:1", len(form.tasks), sum(len(task.inputs) for task in form.tasks.values()))
     _check_tasks(document, form)
-    order = _order(document, form)
+    _order(document, form)
     folder = file.absolute().parent
     for task, task_form in form.tasks.items():
         if task_form.run is not None:
             check_code(document, ("tasks", task, "run"), task_form.run, folder)
-    return _app(document, form, name, order, folder)
+    return _app(document, form, name, folder)
 
 
 def find_job_file(path: Path) -> Path:
@@ -128,6 +130,7 @@ def job_name(document: Document, given: str | None) -> JobId:
 
 
 def _check_tasks(document: Document, form: JobForm) -> None:
+    check_alone(document, form)
     for task, task_form in form.tasks.items():
         _check_inputs(document, form, task)
         _check_pace(document, form, task)
@@ -215,8 +218,13 @@ def _order(document: Document, form: JobForm) -> tuple[str, ...]:
     )
 
 
-def _app(document: Document, form: JobForm, name: JobId, order: tuple[str, ...], folder: Path) -> App:
-    forms = {task: form.tasks[task] for task in order}
+def _app(document: Document, form: JobForm, name: JobId, folder: Path) -> App:
+    tasks, replicas = expand(document, form)
+    check_count(f"{document.file}:1", len(tasks), sum(len(task.inputs) for task in tasks.values()))
+    forms = {
+        task: tasks[task] for task in topological_order({task: (*one.inputs,) for task, one in tasks.items()})
+    }
+    shares = {copy: 1 / len(each.copies) for each in replicas for copy in each.copies}
     sources = {
         TaskId(task): SourceOptions(items_per_s=task_form.items_per_s, overflow=task_form.overflow or "block")
         for task, task_form in forms.items()
@@ -230,15 +238,21 @@ def _app(document: Document, form: JobForm, name: JobId, order: tuple[str, ...],
     }
     job = Job(
         id=name,
-        tasks=tuple(_task(task, task_form) for task, task_form in forms.items()),
+        tasks=tuple(_task(task, task_form, shares) for task, task_form in forms.items()),
         flows=tuple(
-            Flow(producer=TaskId(producer), consumer=TaskId(task), size_bytes=forms[task].inputs[producer])
-            for task in order
-            for producer in forms[task].inputs
+            Flow(
+                producer=TaskId(producer),
+                consumer=TaskId(task),
+                size_bytes=size,
+                share=shares.get(TaskId(producer), 1.0) * shares.get(TaskId(task), 1.0),
+            )
+            for task, task_form in forms.items()
+            for producer, size in task_form.inputs.items()
         ),
         items_per_s=min(paces, default=None),
         kind=form.kind,
         mode=form.mode,
+        replicas=replicas,
     )
     return App(
         job=job,
@@ -247,11 +261,11 @@ def _app(document: Document, form: JobForm, name: JobId, order: tuple[str, ...],
         folder=folder,
         file=document.file,
         needs_profile=any(_lacks_numbers(task_form) for task_form in forms.values()),
-        places=document.places(),
+        places=places_of_copies(document.places(), replicas),
     )
 
 
-def _task(task: str, form: TaskForm) -> Task:
+def _task(task: str, form: TaskForm, shares: Mapping[TaskId, float]) -> Task:
     # A source that is only declared has no code, so it does no work.
     declares_none = form.work is None and form.seconds is None and form.run is None
     return Task(
@@ -260,6 +274,7 @@ def _task(task: str, form: TaskForm) -> Task:
         device=None if form.device is None else DeviceId(form.device),
         work_flop=0.0 if declares_none else form.work,
         seconds=form.seconds,
+        share=shares.get(TaskId(task), 1.0),
     )
 
 

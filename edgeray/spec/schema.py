@@ -26,6 +26,7 @@ from edgeray.spec.units import (
 KINDS = ("dataflow", "streams", "split-training", "batch-training", "fog-training", "offload", "frames")
 AVAILABLE_KINDS = ("dataflow", "streams", "split-training", "offload", "frames")
 
+MOST_REPLICAS = 100
 _ABOVE_ZERO_S = replace(VIRTUAL_SECONDS, zero=False)
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
@@ -107,6 +108,21 @@ def _inputs(value: Any) -> Any:
     return dict.fromkeys(value)
 
 
+def _replicas(value: Any) -> Any:
+    """How many, or where each must run; a number is as many that may run anywhere."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_REPLICAS:
+        return (None,) * value
+    if isinstance(value, list) and 1 <= len(value) <= MOST_REPLICAS:
+        return tuple(value)
+    if value is None:
+        return None
+    raise wrong(
+        "is neither how many replicas nor where they are",
+        expected=f"a number from 1 to {MOST_REPLICAS}, or a list of as many devices",
+        remedy="write `replicas: 3`, or `replicas: [e1, e2, e3]`",
+    )
+
+
 def _pair(value: Any) -> Any:
     if not isinstance(value, list) or len(value) != 2:
         raise wrong(
@@ -181,6 +197,29 @@ class TaskForm(_Form):
             }
         ),
     ] = Field(default_factory=dict)
+    replicas: Annotated[
+        tuple[Id | None, ...] | None,
+        BeforeValidator(_replicas),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "integer", "minimum": 1, "maximum": MOST_REPLICAS},
+                    {"type": "array", "items": {"type": "string"}, "maxItems": MOST_REPLICAS},
+                ],
+                "description": "How many of this task there are, or the devices where they run.",
+            }
+        ),
+    ] = Field(
+        None,
+        description="How many of this task there are, or where; each item goes to one of them. It keeps nothing "
+        "from item to item; what it gives is put in order again.",
+    )
+    dispatch: str | None = Field(
+        None, description="With replicas: what decides who gets an item (hybrid, toof, jsq, ...)."
+    )
+    deadline: PositiveSeconds | None = Field(
+        None, description="With replicas: by when an item should be done, from its dispatch. Default: 1 s."
+    )
     work: Flop | None = Field(None, description="Declared FLOP per item; else the profile tells its time.")
     seconds: Annotated[dict[Id, TaskSeconds], Field(min_length=1)] | None = Field(
         None,

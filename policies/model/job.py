@@ -24,7 +24,8 @@ class Task:
 
     memory_bytes: R_i, held while the job runs. device: where it must run (a source's camera), or None.
     work_flop: declared work per item C_i, or None when only a profile says how long it takes.
-    seconds: declared time per item by device type; then it runs on these types only.
+    seconds: declared time per item by device type; then it runs on these types only. share: the part of the items that
+    it is planned to take, below 1 for one of several replicas.
     """
 
     id: TaskId
@@ -32,15 +33,18 @@ class Task:
     device: DeviceId | None = None
     work_flop: float | None = None
     seconds: Mapping[str, float] | None = None
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """Data from one task to another; size_bytes per item (D_ij), None until a profile gives it."""
+    """Data from one task to another; size_bytes per item (D_ij), None until a profile gives it. share: the part of the
+    items that it is planned to carry."""
 
     producer: TaskId
     consumer: TaskId
     size_bytes: float | None = None
+    share: float = 1.0
 
     @property
     def id(self) -> FlowId:
@@ -106,6 +110,22 @@ class Online:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replicas:
+    """Tasks of a stream that do the same work: each item goes to one of them, chosen where their producer runs.
+
+    task: the name that the job gives all of them. producer: their one input. copies: the tasks, two at least, of equal
+    shares. dispatch: a name of policies.bandit.registry. deadline_s: by when an item should be done, from its dispatch:
+    the bit that is learned from. Whoever takes their output gets the items in order, as those of one task.
+    """
+
+    task: TaskId
+    producer: TaskId
+    copies: tuple[TaskId, ...]
+    dispatch: str
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A DAG; of mode "loop", "offload" or "frames" a server and its clients, with a flow from and to each; of mode
     "cameras" a task on each device, with flows between any two. Tasks stand in topological order, ties by id; a task
@@ -124,6 +144,7 @@ class Job:
     training: Training | None = None
     streams: Streams | None = None
     online: Online | None = None
+    replicas: tuple[Replicas, ...] = ()
 
     @property
     def side_by_side(self) -> bool:
@@ -151,6 +172,11 @@ class Job:
 
     def inputs(self, task: TaskId) -> tuple[Flow, ...]:
         return tuple(flow for flow in self.flows if flow.consumer == task)
+
+    def arguments(self, task: TaskId) -> tuple[TaskId, ...]:
+        """The producers of what a task is called with, in order; of replicas, which bring one argument, the first."""
+        others = {copy for replicas in self.replicas for copy in replicas.copies[1:]}
+        return tuple(flow.producer for flow in self.inputs(task) if flow.producer not in others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +235,11 @@ class Workload:
     calls_per_frame: Mapping[CameraId, float] = field(default_factory=dict)
 
     def seconds(self, task: Task, device: Device) -> float:
-        """Seconds per item of task on device: declared, or declared C_i / PS_u, or profiled; inf if unknown."""
+        """Seconds of task on device per item of the job: declared, or C_i / PS_u, or profiled; inf if unknown."""
+        return task.share * self._seconds(task, device)
+
+    def _seconds(self, task: Task, device: Device) -> float:
+        """Per item that the task takes."""
         if task.seconds is not None:
             return task.seconds.get(device.type, float("inf"))
         if task.work_flop == 0:
@@ -221,18 +251,18 @@ class Workload:
         return float("inf")
 
     def size_bytes(self, flow: Flow) -> float:
-        """Bytes per item on flow. Raises KeyError when it is neither declared nor profiled."""
+        """Bytes on flow per item of the job. Raises KeyError when they are neither declared nor profiled."""
         if flow.size_bytes is not None:
-            return flow.size_bytes
+            return flow.share * flow.size_bytes
         if self.profile is None:
             raise KeyError(flow.id)
-        return self.profile.output_bytes[flow.producer]
+        return flow.share * self.profile.output_bytes[flow.producer]
 
     def transfer_seconds(self, flow: Flow, device: Device) -> float:
-        """Computing time per item on device when flow leaves or enters it; 0 where nobody measured it."""
+        """Computing time on device per item of the job when flow leaves or enters it; 0 where nobody measured it."""
         if self.profile is None:
             return 0.0
-        return self.profile.transfer_seconds.get((flow.producer, device.type), 0.0)
+        return flow.share * self.profile.transfer_seconds.get((flow.producer, device.type), 0.0)
 
     def memory_bytes(self, task: Task) -> float:
         """Memory that the task holds: declared; a profile's peak where nothing is declared."""

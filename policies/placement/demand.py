@@ -145,6 +145,10 @@ def demand(workload: Workload, hardware: Hardware) -> Demand:
 
 def _task_seconds(task: Task, profile: Profile | None, hardware: Hardware) -> Floats:
     """Workload.seconds on every class of devices, by columns of numpy instead of by calls."""
+    return task.share * _seconds_an_item(task, profile, hardware)
+
+
+def _seconds_an_item(task: Task, profile: Profile | None, hardware: Hardware) -> Floats:
     if task.work_flop == 0 and task.seconds is None:
         return np.zeros(len(hardware.types))
     if task.seconds is not None:
@@ -162,5 +166,7 @@ def _transfer_seconds(workload: Workload, hardware: Hardware) -> Floats:
     flows = workload.job.flows
     if not measured:
         return np.zeros((len(flows), len(hardware.types)))
-    rows = [[measured.get((flow.producer, kind), 0.0) for kind in hardware.types] for flow in flows]
+    rows = [
+        [flow.share * measured.get((flow.producer, kind), 0.0) for kind in hardware.types] for flow in flows
+    ]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(hardware.types))

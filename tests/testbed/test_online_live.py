@@ -118,6 +118,37 @@ def test_a_killed_dispatcher_goes_on_with_what_it_learned(session: Session) -> N
     session.run("stop", job)
 
 
+def test_what_is_learned_is_shown_with_its_age_and_forgotten_at_the_end(session: Session) -> None:
+    job = start(
+        session, job_folder(session, "offload", "held", OFFLOAD.format(name="held", items=4000)), "toof"
+    )
+
+    def held() -> Mapping[str, Any]:
+        found: Mapping[str, Any] | None = session.job(job)["learner"]
+        return found or {"items": 0, "away": False}
+
+    until(lambda: held()["items"] >= 10, "what the learner holds", 120)
+    now = session.job(job)
+    assert now["learner"]["policy"] == "toof" and set(now["learner"]["arms"]) == set(now["online"]["helpers"])
+    assert now["learner"]["items"] == sum(arm["seen"] for arm in now["learner"]["arms"].values())
+    [learner] = session.processes("ray::LearnerActor", "e1")
+    learner.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: held()["away"], "that it does not answer", 60)
+        old = held()
+        until(lambda: held()["age_s"] > old["age_s"] + 2, "its last word to grow old", 60)
+        assert held()["items"] == old["items"] > 0
+    finally:
+        learner.send_signal(signal.SIGCONT)
+    until(lambda: not held()["away"] and held()["items"] > old["items"], "its next word", 60)
+    session.run("forget", job, code=2)
+    session.run("stop", job)
+    assert "is forgotten" in session.run("forget", job)
+    assert session.job(job)["learner"] is None
+    assert "nothing" in session.run("forget", job)
+    session.run("forget", "nobody-1", code=2)
+
+
 def most_expected(session: Session, job: str) -> float:
     """Of the helper that the policy thinks best of."""
     rows = told(session, job)["helpers"].values()

@@ -137,21 +137,21 @@ def task_rows(samples: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     ]
 
 
-def job_rows(jobs: Rows) -> list[Row]:
-    """The jobs that live, newest first, then the last ones that ended."""
+def job_rows(jobs: Rows, since_s: float) -> list[Row]:
+    """The jobs that live, newest first, then the last ones that ended. since_s: how long ago the scheduler said this."""
     living = [job for job in jobs if job["phase"] not in _ENDED]
     ended = [job for job in jobs if job["phase"] in _ENDED]
     newest = sorted(living, key=lambda job: -job["submitted_s"])
     last = sorted(ended, key=lambda job: -(job["ended_s"] or 0.0))[:_MOST_ENDED]
-    return [_job_row(job) for job in (*newest, *last)]
+    return [_job_row(job, since_s) for job in (*newest, *last)]
 
 
-def _job_row(job: Mapping[str, Any]) -> Row:
+def _job_row(job: Mapping[str, Any], since_s: float) -> Row:
     kept = (
         *("job", "app", "policy", "phase", "detail", "reasons", "mode", "items", "dropped"),
         *("submitted_s", "started_s", "ended_s", "latency_p50_s", "latency_p95_s"),
     )
-    plan = job["plan"] or {}
+    plan, learner = job["plan"] or {}, job.get("learner")
     measure, planned, measured, progress = _measure(job, plan)
     return {
         **{key: job[key] for key in kept},
@@ -163,6 +163,8 @@ def _job_row(job: Mapping[str, Any]) -> Row:
         "bottleneck": plan.get("bottleneck"),
         "placement": plan.get("placement", {}) if job["phase"] in _PLACED else {},
         "online": job.get("online"),
+        "replicas": job.get("replicas"),
+        "learner": learner and {**learner, "age_s": learner["age_s"] + since_s},
     }
 
 
@@ -218,7 +220,16 @@ def series_values(now: Mapping[str, Any]) -> dict[str, float | None]:
             values[f"job:{job['job']}"], values[f"job.planned:{job['job']}"] = job["measured"], job["planned"]
             values[f"job.p50:{job['job']}"] = job["latency_p50_s"]
             values[f"job.p95:{job['job']}"] = job["latency_p95_s"]
+            values |= _learned(job["job"], job["learner"])
     return values
+
+
+def _learned(job: str, learner: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """Nothing while the learner is away: its last word is of the past."""
+    if learner is None or learner["away"]:
+        return {}
+    estimates = {f"estimate:{job}/{name}": arm["estimate"] for name, arm in learner["arms"].items()}
+    return {f"regret:{job}": learner["regret_proxy"], **estimates}
 
 
 def _per_s(amount: float, window: Mapping[str, Any]) -> float:

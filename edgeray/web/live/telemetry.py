@@ -106,6 +106,6 @@ class Telemetry:
             "links": rows.link_rows(self.network(), samples),
             "flows": rows.flow_rows(fresh, samples),
             "tasks": rows.task_rows(samples),
-            "jobs": rows.job_rows(jobs),
+            "jobs": rows.job_rows(jobs, ages["jobs"] or 0.0),
             "streams": rows.stream_rows(fresh),
         }

@@ -88,6 +88,14 @@ def test_a_damaged_snapshot_is_moved_aside_and_said(
     assert LearnerService(tmp_path).merge(JOB, "e", 9, []) == 2
 
 
+def test_damaged_files_alone_are_something_to_forget(tmp_path: Path) -> None:
+    learner_that_saw(tmp_path, 3)
+    damage(tmp_path / f"job-{JOB}" / "state.json", "half")
+    learner = LearnerService(tmp_path)
+    assert learner.views() == {} and learner.forget(JOB) is True
+    assert list(tmp_path.iterdir()) == [] and learner.forget(JOB) is False
+
+
 @pytest.mark.parametrize("damaged", [b"{}\n", b"nonsense\n", b"\xff\xfe\n", b'{"epoch": 1, "bits": 4}\n'])
 def test_of_a_damaged_log_counts_what_comes_before(
     tmp_path: Path, damaged: bytes, caplog: pytest.LogCaptureFixture

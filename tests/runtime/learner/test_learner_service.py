@@ -323,11 +323,18 @@ def test_jobs_of_long_ago_are_dropped(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_job_that_is_forgotten(tmp_path: Path) -> None:
     learner = learner_that_saw(tmp_path, 5)
-    learner.forget(JOB)
-    learner.forget(JOB)
+    other = JobId("other")
+    learner.open(other, about())
+    assert list(learner.views([JOB, JobId("nobody")])) == [JOB]
+    assert learner.forget(JOB) is True
+    assert learner.forget(JOB) is False
+    assert list(learner.views()) == [other] and learner.views([JOB]) == {}
+    assert learner.forget(other) is True
     assert learner.views() == LearnerService(tmp_path).views() == {}
     assert list(tmp_path.iterdir()) == []
     assert learner.merge(JOB, "e", 1, bits(1, 1)) == UNKNOWN
+    with pytest.raises(BadInputError, match="expected a name"):
+        learner.forget(JobId("x" * 300))
 
 
 def test_policies_are_made_as_the_dispatchers(tmp_path: Path) -> None:

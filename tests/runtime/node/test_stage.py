@@ -4,77 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+from stage_cases import DEADLINE_S, E2, A, B, Collect, D, S, numbers, pair, stage_of, until
 
-from edgeray.dataplane import FlowReceiver, FlowSender, new_flow_security
 from edgeray.errors import StageError
-from edgeray.node.code import LoadedTask, TaskCode
-from edgeray.node.stage import OUT_QUEUE_ITEMS, Stage
-from edgeray.scheduler.effects import Inflow, Outflow, StagePlan
-from policies.model import DeviceId, FlowId, JobId, TaskId
-
-S, A, B, D = TaskId("s"), TaskId("a"), TaskId("b"), TaskId("d")
-DEADLINE_S = 20.0
-E2 = DeviceId("e2")
-
-
-class Collect:
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-        self.closed = 0
-
-    def __call__(self, *inputs: Any) -> int:
-        self.seen.append(inputs if len(inputs) > 1 else inputs[0])
-        return len(self.seen)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "the condition was not met in time"
-        threading.Event().wait(0.005)
-
-
-def task(name: TaskId, call: Callable[..., Any]) -> LoadedTask:
-    return LoadedTask(task=name, call=call, close=getattr(call, "close", lambda: None))
-
-
-def stage_of(
-    calls: dict[TaskId, Callable[..., Any]],
-    inputs: dict[TaskId, tuple[TaskId, ...]],
-    *,
-    source: TaskCode | None = None,
-    inflows: tuple[Inflow, ...] = (),
-    outflows: tuple[Outflow, ...] = (),
-    senders: dict[FlowId, FlowSender] | None = None,
-    receivers: dict[FlowId, FlowReceiver] | None = None,
-    sinks: tuple[TaskId, ...] = (),
-    depth: int = 4,
-) -> Stage:
-    plan = StagePlan(
-        job=JobId("j"),
-        device=DeviceId("e1"),
-        tasks=tuple(calls),
-        inputs={name: inputs.get(name, ()) for name in calls},
-        inflows=inflows,
-        outflows=outflows,
-        sinks=sinks,
-        depth_items=depth,
-        granted_per_s=None,
-    )
-    code = {name: source or TaskCode(run="x:y") for name in calls}
-    loaded = {name: task(name, call) for name, call in calls.items()}
-    return Stage(plan, loaded, code, senders or {}, receivers or {})
-
-
-def numbers(count: int) -> Callable[[], Iterator[int]]:
-    return lambda: iter(range(count))
+from edgeray.node.code import TaskCode
+from edgeray.node.stage import OUT_QUEUE_ITEMS
+from edgeray.scheduler.effects import Inflow, Outflow
+from policies.model import FlowId
 
 
 def test_a_diamond_joins_by_item_number_and_ends_cleanly() -> None:
@@ -180,15 +119,6 @@ def test_the_granted_rate_paces_the_source() -> None:
     stage.stop()
     stage.wait()
     assert spent_s >= 39 / 200 * 0.9
-
-
-def pair(flow: FlowId, depth: int = 4) -> tuple[FlowSender, FlowReceiver]:
-    keys = new_flow_security()
-    receiver = FlowReceiver("127.0.0.1", 0, security=keys.for_receiver(), max_items=depth, max_bytes=2**20)
-    sender = FlowSender(
-        "127.0.0.1", receiver.port, security=keys.for_sender(), max_items=depth, max_bytes=2**20
-    )
-    return sender, receiver
 
 
 def test_two_stages_over_a_flow_there_and_back() -> None:

@@ -16,7 +16,7 @@ import pytest
 from edgeray.errors import StageError
 from edgeray.node.code import LoadedTask
 from edgeray.profiler import ProfileStore, TaskMeasurement, measure, merge
-from policies.model import Device, DeviceId, Flow, Job, JobId, Task, TaskId
+from policies.model import Device, DeviceId, Flow, Job, JobId, Replicas, Task, TaskId
 
 S, A, B = TaskId("s"), TaskId("a"), TaskId("b")
 JOB = Job(
@@ -158,3 +158,31 @@ def called_once(folder: Path) -> tuple[list[str], dict[TaskId, TaskMeasurement]]
         for name, call in {S: source, A: a, B: b}.items()
     }
     return calls, measure(replace(JOB, mode="once"), loaded, {})
+
+
+def test_of_replicas_one_is_measured_for_all() -> None:
+    calls = {"one": 0, "other": 0, "after": 0}
+
+    def counting(name: str) -> LoadedTask:
+        def call(x: np.ndarray) -> bytes:
+            calls[name] += 1
+            return bytes(1000)
+
+        return LoadedTask(task=TaskId(name), call=call, close=lambda: None)
+
+    one, other = TaskId("a.1"), TaskId("a.2")
+    job = Job(
+        id=JobId("j"),
+        tasks=(Task(id=S), Task(id=one, share=0.5), Task(id=other, share=0.5), Task(id=B)),
+        flows=tuple(
+            Flow(producer=producer, consumer=consumer)
+            for producer, consumer in ((S, one), (S, other), (one, B), (other, B))
+        ),
+        replicas=(Replicas(task=A, producer=S, copies=(one, other), dispatch="jsq", deadline_s=1.0),),
+    )
+    loaded = {**tasks(), one: counting("one"), other: counting("other"), B: counting("after")}
+    found = measure(job, loaded, {S: 0, one: 7_000_000, other: 5, B: 0}, items=10)
+    assert calls["one"] == calls["after"] == 12
+    assert calls["other"] == 0
+    assert replace(found[other], task=one) == found[one]
+    assert found[one].output_bytes >= 1000

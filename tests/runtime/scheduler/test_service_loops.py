@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,16 @@ class FakeNode:
         return b'{"number": 1}\n'[offset : offset + size]
 
 
+class NoLearner:
+    """Of jobs that do not decide while they run it is never asked."""
+
+    def views(self, jobs: Collection[JobId]) -> dict[JobId, dict[str, Any]]:
+        raise AssertionError("asked")
+
+    def forget(self, job: JobId) -> bool:
+        raise AssertionError("asked")
+
+
 class Bench:
     """A service with fake nodes, and a loop that runs there."""
 
@@ -101,6 +111,7 @@ class Bench:
             policy_named={"rote-loop": Rote("rote-loop")}.__getitem__,
             profiles=ProfileStore(folder / "profiles"),
             journal=Journal(folder / "jobs.jsonl"),
+            learner=NoLearner(),
         )
         self.nodes = {device: FakeNode(device) for device in DEVICES}
         for device, node in self.nodes.items():

@@ -1,7 +1,8 @@
 """A cluster that only talks: ten devices with jobs of every kind and cameras, as the scheduler would tell of them.
 
 usage: python live_cluster.py CONTROL_FILE: answers like edgeray.web.live.bridge. The file says what goes wrong:
-{"lost": [devices that fall silent], "away": [devices], "hang": [methods that never answer], "down": true, "die": true}.
+{"lost": [devices that fall silent], "away": [devices], "hang": [methods that never answer], "unlearned": true, "down":
+true, "die": true}. unlearned: the learner is away.
 """
 
 from __future__ import annotations
@@ -198,7 +199,9 @@ class FakeCluster:
             self._job("attributes-1", mode="stream", detail=EVIL),
             self._job("split-2", mode="loop", rounds_done=3, rounds_total=20, round_s=4.1, plan=rounds),
             self._job("reid-3", mode="cameras", plan=watching, streams=self._streams()),
-            self._job("offload-4", mode="offload", policy="hybrid", online=self._online()),
+            self._job(
+                "offload-4", mode="offload", policy="hybrid", online=self._online(), learner=self._learner()
+            ),
         ]
         return [job for job in jobs if job.job not in self.stopped]
 
@@ -228,6 +231,16 @@ class FakeCluster:
             "regret_proxy": 3.25,
             "decision_us_p50": 60.0,
             "helpers": helpers,
+        }
+
+    def _learner(self) -> dict[str, Any]:
+        """What it holds; also of one who is no helper any more."""
+        drift = 0.1 * math.sin(self._at() / 9)
+        names = [*self.names[1:], "gone"]
+        return {
+            **{"policy": "hybrid", "items": 240, "happy": 0.75, "regret_proxy": 6.5},
+            "arms": {name: {"seen": 48, "happy": 36, "estimate": 0.62 + drift} for name in names},
+            **{"age_s": 12.5, "away": bool(self._trouble().get("unlearned"))},
         }
 
     def _ended(self) -> JobView:

@@ -87,6 +87,34 @@ def test_now_tells_of_every_kind_of_job(yard: Yard) -> None:
     assert (now["cluster"], now["head"]) == ("yard", "e1")
 
 
+def test_what_the_learner_holds_is_told_with_its_age_and_drawn(yard: Yard) -> None:
+    yard.poll(1.0)
+    yard.at_s += 2.0
+    jobs = {job["job"]: job for job in yard.get("/api/now").json()["jobs"]}
+    learner = jobs["offload-4"]["learner"]
+    assert (learner["items"], learner["arms"]["gone"]["seen"], learner["away"]) == (240, 48, False)
+    assert learner["age_s"] == 12.5 + 2.0, "as long as the scheduler has not answered since"
+    assert jobs["attributes-1"]["learner"] is None
+    names = ["regret:offload-4", "estimate:offload-4/e2", "estimate:offload-4/gone", "estimate:split-2/e2"]
+    told = yard.get("/api/history", params={"series": names, "seconds": 10, "points": 10}).json()["series"]
+    regret, *estimates, nobody = ([value for value in told[name] if value is not None] for name in names)
+    assert set(regret) == {6.5}
+    assert all(values and 0.52 <= min(values) <= max(values) <= 0.72 for values in estimates)
+    assert nobody == []
+
+
+def test_what_a_learner_held_that_is_away_is_told_but_not_drawn_on(yard: Yard) -> None:
+    yard.trouble = {"unlearned": True}
+    yard.poll(3.0)
+    now = yard.get("/api/now").json()
+    learner = next(job["learner"] for job in now["jobs"] if job["job"] == "offload-4")
+    assert (learner["away"], learner["regret_proxy"]) == (True, 6.5)
+    for _ in range(3):
+        yard.poll(1.0)
+    drawn = yard.telemetry.excerpt(["regret:offload-4", "estimate:offload-4/e2"], 2, 2).series
+    assert set(map(tuple, drawn.values())) == {(None, None)}
+
+
 def test_rates_are_those_of_the_samples(yard: Yard) -> None:
     now = yard.get("/api/now").json()
     views = {view["device"]: view for view in yard.ask("devices")}

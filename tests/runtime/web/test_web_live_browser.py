@@ -120,7 +120,7 @@ def test_every_view_shows_what_it_is_for(page: LivePage, browser: Chrome) -> Non
     until(lambda: jobs <= set(attributes(browser, "tr[data-job]", "data-job")))
     decided = text(browser, "[data-decides='offload-4']")
     assert "80 % met their deadline, regret 3.25 by its own estimates" in decided
-    assert len(find(browser, "[data-decides='offload-4'] tbody tr")) == 4
+    assert len(find(browser, "[data-decides='offload-4'] tbody tr")) == 5
     assert "away" in decided and "88 %" in decided
     open_view(browser, "topology")
     until(lambda: len(find(browser, ".map .box")) == 5 and find(browser, ".map .strand"))
@@ -183,6 +183,37 @@ def test_a_lost_device_shows_within_three_seconds_on_every_view(page: LivePage, 
     until(lambda: "This is not all. No answer from: e3" in text(browser, "main"))
     page.trouble()
     until(lambda: text(browser, "#alerts") == "")
+
+
+def test_what_the_learner_holds_is_shown_beside_what_the_dispatcher_tells(
+    page: LivePage, browser: Chrome
+) -> None:
+    table = "[data-decides='offload-4']"
+    until(
+        lambda: "The learner holds 240 items, 75 % happy, regret 6.50; the newest of" in text(browser, table)
+    )
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map((row) => [...row.cells].map((cell) => cell.innerText))",
+        f"{table} tbody tr",
+    )
+    assert [row[:3] for row in rows[:1]] == [["e2", "20", "18"]]
+    *helpers, former = rows
+    assert {tuple(row[8:10]) for row in rows} == {("48", "75 %")}
+    assert all(row[10].endswith(" %") for row in helpers)
+    assert "no helper now" in former[0] and set(former[1:8]) == {"–"}
+    drawn = f"{table} .spark path.line"
+    until(lambda: len([path for path in attributes(browser, drawn, "d") if "L" in path]) == 6)
+    browser.get(f"{page.base}/#/history/jobs")
+    until(lambda: "Regret by the learner's own estimates" in text(browser, ".charts"))
+    charts = attributes(browser, ".chart svg", "aria-label")
+    assert (
+        sum(label.startswith("Estimates: an item meets its deadline of offload-4") for label in charts) == 1
+    )
+    page.trouble(unlearned=True)
+    open_view(browser, "overview")
+    until(lambda: "it does not answer now, this is of" in text(browser, table))
+    page.trouble()
+    until(lambda: "it does not answer now" not in text(browser, table))
 
 
 def test_a_silent_scheduler_is_told_with_the_age_of_the_data(page: LivePage, browser: Chrome) -> None:

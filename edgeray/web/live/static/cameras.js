@@ -4,18 +4,17 @@ import { ask } from "./api.js";
 import { sparkline } from "./chart.js";
 import { h } from "./dom.js";
 import { duration, figures, MISSING } from "./format.js";
+import { sparks } from "./sparks.js";
 
 const PICTURE_MS = 350;
-const SPARK_MS = 3000;
-const SPARK_S = 300;
 const pictures = new Map(); // "job/camera": {busy, askedMs, picture, problem}
-const sparks = { busy: false, askedMs: -Infinity, series: {} };
+const rates = sparks();
 
 export function cameras(now, rest, rerender) {
   if (!now.streams.length) {
     return [h("section", null, h("h2", null, "Cameras"), h("p", { class: "muted empty" }, "No camera is being watched. Start a job that does: ", h("code", null, "edgeray submit apps/reid")))];
   }
-  fetchSparks(now.streams, rerender);
+  rates.refresh(now.streams.slice(0, 100).map((stream) => `fps:${nameOf(stream)}`), rerender);
   for (const stream of now.streams) fetchPicture(stream, rerender);
   for (const key of pictures.keys()) if (!now.streams.some((stream) => nameOf(stream) === key)) pictures.delete(key);
   return [h("div", { class: "tiles" }, now.streams.map(tile))];
@@ -26,14 +25,13 @@ const nameOf = (stream) => `${stream.job}/${stream.camera}`;
 function tile(stream) {
   const name = nameOf(stream);
   const { picture, problem } = pictures.get(name) ?? {};
-  const values = sparks.series[`fps:${name}`] ?? [];
   const here = stream.detect_on === stream.device;
   return h("article", { key: name, class: "tile", "data-camera": name, "aria-label": `Camera ${stream.camera}` },
     screen(stream, picture, problem),
     h("div", { class: "under" },
       h("header", null, h("h3", null, stream.camera), stream.moving ? h("span", { class: "pill info" }, "moving") : null,
         h("span", { class: "fps" }, h("b", null, figures(stream.fps)), ` of ${figures(stream.planned_fps)} fps`)),
-      sparkline(values, `Frames a second of ${stream.camera}, last 5 minutes`),
+      sparkline(rates.values(`fps:${name}`), `Frames a second of ${stream.camera}, last 5 minutes`),
       h("dl", null,
         pair("Camera on", stream.device), pair("Detected on", here ? `${stream.detect_on} (here)` : stream.detect_on), pair("Identified on", stream.identify_on),
         pair("Latency p50 / p95", stream.latency_p50_s === null ? MISSING : `${duration(stream.latency_p50_s)} / ${duration(stream.latency_p95_s)}`),
@@ -92,18 +90,4 @@ async function fetchPicture(stream, rerender) {
   }
   known.busy = false;
   rerender();
-}
-
-async function fetchSparks(streams, rerender) {
-  if (sparks.busy || performance.now() - sparks.askedMs < SPARK_MS) return;
-  sparks.busy = true;
-  sparks.askedMs = performance.now();
-  try {
-    const series = streams.slice(0, 100).map((stream) => `fps:${nameOf(stream)}`);
-    sparks.series = (await ask("/api/history", { series, seconds: SPARK_S, points: 100 })).series;
-    rerender();
-  } catch {
-    sparks.series = {};
-  }
-  sparks.busy = false;
 }

@@ -56,10 +56,10 @@ export function chart({ id, label, series, stepS, format, height = 132, rerender
   );
 }
 
-// A line alone, as high as a line of text. values: of any number.
-export function sparkline(values, label) {
+// A line alone, as high as a line of text. values: of any number. most: what is drawn at the top, if not the largest.
+export function sparkline(values, label, most = null) {
   const known = values.filter((value) => value !== null);
-  const top = Math.max(...known, 1e-9) * 1.1;
+  const top = most ?? Math.max(...known, 1e-9) * 1.1;
   const x = (step) => (100 * step) / Math.max(values.length - 1, 1);
   const y = (value) => 23 - (22 * value) / top;
   return h("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", role: "img", "aria-label": label },

@@ -13,6 +13,7 @@ const held = { key: null, askedMs: -Infinity, busy: false, stepS: 1, series: {} 
 
 const line = (name, series, colour, dashed = false) => ({ name, series, colour, dashed });
 const fps = (value) => figures(value);
+const MOST_ARMS = 8; // as many as there are colours
 
 // Topic: its label, and the cards of it: {name, charts: [{label, format, lines}]}.
 const TOPICS = {
@@ -27,7 +28,8 @@ const TOPICS = {
     const what = { makespan: "Makespan", round: "Seconds a round", frames: "Frames a second", items: "Items a second" }[job.measure];
     return { name: job.job, note: job.policy, charts: [
       { label: what, format: timed ? duration : fps, lines: [line("measured", `job:${job.job}`, 0), line("planned", `job.planned:${job.job}`, 1, true)] },
-      ...(timed ? [] : [{ label: "Latency", format: duration, lines: [line("median", `job.p50:${job.job}`, 2), line("p95", `job.p95:${job.job}`, 3)] }])] };
+      ...(timed ? [] : [{ label: "Latency", format: duration, lines: [line("median", `job.p50:${job.job}`, 2), line("p95", `job.p95:${job.job}`, 3)] }]),
+      ...learned(job)] };
   })],
   devices: ["Devices", (now) => now.devices.map((device) => ({ name: device.id, note: device.type, charts: [
     { label: "CPU", format: percent, lines: [line("CPU", `cpu:${device.id}`, 0)] },
@@ -40,6 +42,18 @@ const TOPICS = {
       { label: "On the wire", format: rate, lines: [line("measured", `flow:${name}`, 0), line("granted", `granted:${name}`, 1, true)] }] };
   })],
 };
+
+// What the learner holds of a job: of the helpers that it learned most from.
+function learned(job) {
+  if (job.mode !== "offload" || !job.learner || job.learner.regret_proxy === null) return [];
+  const arms = Object.entries(job.learner.arms);
+  const most = arms.sort(([, one], [, other]) => other.seen - one.seen).slice(0, MOST_ARMS).map(([name]) => name).sort();
+  const some = arms.length > most.length ? `, ${most.length} of ${arms.length} helpers` : "";
+  return [
+    { label: "Regret by the learner's own estimates", format: figures, lines: [line("regret", `regret:${job.job}`, 0)] },
+    { label: `Estimates: an item meets its deadline${some}`, format: percent, lines: most.map((name, colour) => line(name, `estimate:${job.job}/${name}`, colour)) },
+  ];
+}
 
 export function history(now, [wanted], rerender) {
   const topic = wanted in TOPICS ? wanted : now.streams.length ? "cameras" : now.jobs.some((job) => !job.ended) ? "jobs" : "devices";

@@ -19,7 +19,7 @@ export function overview(now, rest, rerender) {
       h("h2", null, "Jobs"),
       living.length ? jobsTable(living, rerender) : h("p", { class: "muted empty" }, "No job is running. Start one: ", h("code", null, "edgeray submit apps/attributes")),
       ended.length ? h("details", null, h("summary", null, `Ended: ${count(ended.length, "job")}`), jobsTable(ended, rerender)) : null),
-    decisions(living),
+    decisions(living, rerender),
   ];
 }
 
