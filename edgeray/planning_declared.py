@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edgeray.errors import BadInputError
 from edgeray.spec.declared_numbers import DeclaredJob
 from policies.batch.instance import BatchPlan
 from policies.batch.registry import BATCH_POLICIES
 from policies.deadline.frame import FramePlan
 from policies.deadline.policy import FRAME_POLICIES
+from policies.linear import SolverError
+from policies.movement.instance import MovementPlan
+from policies.movement.registry import MOVEMENT_POLICIES
 from policies.named import function_named
 from policies.streams.instance import NoMapping, StreamPlan
 from policies.streams.registry import load_stream_policy
@@ -30,7 +35,7 @@ def decide_declared(job: DeclaredJob, policy: str | None) -> dict[str, Any]:
     kind = _KINDS[job.kind]
     try:
         decided = kind.load(policy or kind.default)(job.instance)
-    except ValueError as error:
+    except (ValueError, SolverError) as error:
         raise BadInputError(f"{error}\n  remedy:   correct --policy, or the numbers") from error
     return _TOLD[type(decided)](decided)
 
@@ -61,6 +66,24 @@ def _batch(plan: BatchPlan) -> dict[str, Any]:
     return told if plan.feasible else {**told, "reasons": list(plan.reasons)}
 
 
+def _movement(plan: MovementPlan) -> dict[str, Any]:
+    """movements: what goes from one device to another; intervals and devices count from 0."""
+    places = np.argwhere(plan.sent > 0)
+    amounts = plan.sent[tuple(places.T)]
+    return {
+        "policy": plan.policy,
+        "total": plan.total,
+        "process": plan.process,
+        "transfer": plan.transfer,
+        "discard": plan.discard,
+        "unit": plan.unit,
+        "movements": [
+            {"t": t, "from": i, "to": j, "amount": amount}
+            for (t, i, j), amount in zip(places.tolist(), amounts.tolist(), strict=True)
+        ],
+    }
+
+
 def _frame(plan: FramePlan) -> dict[str, Any]:
     return {
         "policy": plan.policy,
@@ -79,9 +102,13 @@ _TOLD: Mapping[type, Callable[[Any], dict[str, Any]]] = {
     NoMapping: _refusal,
     BatchPlan: _batch,
     FramePlan: _frame,
+    MovementPlan: _movement,
 }
 _KINDS: Mapping[str, _Kind] = {
     "streams": _Kind("load-aware", load_stream_policy),
     "batch-training": _Kind("mel-exact", lambda name: function_named(name, BATCH_POLICIES, "batch training")),
+    "fog-training": _Kind(
+        "network-aware", lambda name: function_named(name, MOVEMENT_POLICIES, "fog training")
+    ),
     "frames": _Kind("djos", lambda name: function_named(name, FRAME_POLICIES, "frames")),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from policies.model import Mode, Policy
+from policies.placement.replicas import WithReplicas
 from policies.registry import (
     CAMERA_POLICIES,
     FRAME_JOB_POLICIES,
@@ -46,8 +47,14 @@ _JOBS: dict[Mode, str] = {
 def policy_named(name: str) -> Policy:
     """A built-in policy, one of the entry points in group edgeray.policies, or "module:Class".
 
-    Raises ValueError for an unknown name; it lists the known ones.
+    Those for streams know replicas. Raises ValueError for an unknown name; it lists the known ones.
     """
+    policy = _found(name)
+    streams = name in _BUILT_IN["stream"] or not any(name in names for names in _BUILT_IN.values())
+    return WithReplicas(policy) if streams else policy
+
+
+def _found(name: str) -> Policy:
     if not any(name in names for names in _BUILT_IN.values()):
         for entry in entry_points(group=GROUP):
             if entry.name == name:

@@ -67,6 +67,7 @@ EXPECTED = {
     "edgeray plan apps/attributes": r"items/s",
     "edgeray plan tests": r'"throughput_per_s": 4(\.0+)?\b',
     "edgeray submit apps/attributes": r"^\S+\n$",
+    "edgeray submit brightness/replicas": r"(?s)shrink\.1.*shrink\.3.*brightness\.txt",
     "edgeray submit brightness": r"brightness\.txt",
     "edgeray jobs": "attributes",
     "edgeray logs": "submitted|running|waiting",
@@ -99,6 +100,9 @@ EXPECTED = {
     "edgeray simulate apps/poster": r"poster",
     "edgeray reproduce --quick": r"(?s)joint",
     "edgeray reproduce dcei": r"(?s)Frame by frame|frame by frame",
+    "edgeray reproduce toof": r"(?i)toof",
+    "edgeray reproduce djos": r"(?i)djos",
+    "edgeray forget": r"what it learned is forgotten",
     "edgeray schema": r'"items_per_s"',
     "edgeray --version": r"^edgeray \d+\.\d+\.\d+\n$",
     "edgeray exec -- python": r"^done$",
@@ -160,6 +164,7 @@ def test_lan_example_is_valid() -> None:
 def test_example_app_is_valid(folder: Path) -> None:
     app = load_app(folder / "brightness")
     assert [task.id for task in app.job.tasks] == ["camera", "shrink", "log"]
+    assert load_app(folder / "brightness" / "replicas.yaml").job.replicas[0].dispatch == "toof"
     compile((folder / "brightness" / "dag.py").read_text(), "dag.py", "exec")
 
 

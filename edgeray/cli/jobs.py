@@ -37,8 +37,10 @@ PolicyName = Annotated[
         "Split training: vanilla-fl, adaptive-fl, edgesplit-fix, edgesplit-alternating, edgesplit, "
         "edgesplit-overlap. Cameras (kind: streams): nmno, wmno, nmwo, jstsh, load-aware, exact-latency, exact-fps. "
         "Kind offload: round-robin, p2c, jsq, sed, greedy, toof, ecolog, hybrid. Kind frames: lfos, efos, djos-slides, "
-        "djos, jos. Any: module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap "
-        "for split training, load-aware for cameras, hybrid for offload, djos for frames.",
+        "djos, jos. Kind fog-training (declared numbers): local, theorem-3, network-aware, network-aware-estimated, "
+        "network-aware-sqrt, network-aware-sqrt-exact. Any: module:Class. Without one: joint for streams, portfolio for "
+        "one-shot jobs, edgesplit-overlap for split training, load-aware for cameras, hybrid for offload, djos for "
+        "frames, network-aware for fog training.",
     ),
 ]
 

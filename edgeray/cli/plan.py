@@ -42,7 +42,7 @@ def plan(
     how long a round takes and that no round can be shorter than so much; what a job declares needs no cluster file.
     Of cameras (kind: streams) it decides where each one's people are found and re-identified, and tells the frames a
     second that each can have. Jobs of kind offload and frames decide while they run: planned are their places and
-    flows. Declared numbers of kind streams, batch-training and frames can be planned, too.
+    flows. Declared numbers of kind streams, batch-training, fog-training and frames can be planned, too.
     """
     from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
@@ -95,7 +95,8 @@ def _print_stream(job: dict[str, Any], policy: str) -> None:
     for column in ("device", "tasks"):
         table.add_column(column)
     for device in sorted(set(job["placement"].values())):
-        table.add_row(device, ", ".join(t for t, d in job["placement"].items() if d == device))
+        here = (task for task, where in job["placement"].items() if where == device)
+        table.add_row(device, ", ".join(f"{task}{_part(job, task)}" for task in here))
     stdout.print(table)
     flows = Table("flow", "route", "rate", "per item")
     for flow in job["flows"]:
@@ -107,6 +108,12 @@ def _print_stream(job: dict[str, Any], policy: str) -> None:
         )
     if job["flows"]:
         stdout.print(flows)
+
+
+def _part(job: dict[str, Any], task: str) -> str:
+    """Of a replica, the part of the items that it is planned to take."""
+    parts = [shares[task] for shares in job.get("shares", {}).values() if task in shares]
+    return f" ({parts[0]:.0%} of items)" if parts else ""
 
 
 def _print_mapping(job: dict[str, Any], policy: str) -> None:

@@ -1,4 +1,4 @@
-"""plan, of jobs that are numbers only: streams, batch-training, frames."""
+"""plan, of jobs that are numbers only: streams, batch-training, fog-training, frames."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ BY_ITEM = {
     ),
 }
 """What a row is of, and its columns, by kind."""
+MOST_MOVEMENTS = 30
+"""Of data that moves between devices, so many are shown."""
 
 
 def plan_declared(job_files: list[Path], policy: str | None, as_json: bool) -> None:
@@ -38,14 +40,17 @@ def plan_declared(job_files: list[Path], policy: str | None, as_json: bool) -> N
         print_json(answer)
     else:
         _print(job.kind, job.name, answer)
-    if not answer["feasible"]:
+    if not answer.get("feasible", True):
         raise typer.Exit(1)
 
 
 def _print(kind: str, name: str, answer: dict[str, Any]) -> None:
-    item, columns = BY_ITEM[kind]
     summary = ", ".join(f"{key} {value:.4g}" for key, value in answer.items() if type(value) in (int, float))
     stdout.print(f"{name} by {answer['policy']}: {summary or 'no plan'}", markup=False, highlight=False)
+    if kind == "fog-training":
+        _print_movements(answer["movements"])
+        return
+    item, columns = BY_ITEM[kind]
     rows = [answer[key] for key in columns if key in answer]
     if rows:
         table = Table(item, *columns.values())
@@ -54,3 +59,16 @@ def _print(kind: str, name: str, answer: dict[str, Any]) -> None:
         stdout.print(table)
     for reason in answer.get("reasons", ()):
         stdout.print(f"cannot be had: {reason}", markup=False, highlight=False)
+
+
+def _print_movements(movements: list[dict[str, Any]]) -> None:
+    """What goes from one device to another; the rest is kept or discarded."""
+    if not movements:
+        return
+    table = Table("interval", "from", "to", "points")
+    for each in movements[:MOST_MOVEMENTS]:
+        table.add_row(str(each["t"]), str(each["from"]), str(each["to"]), f"{each['amount']:g}")
+    stdout.print(table)
+    if len(movements) > MOST_MOVEMENTS:
+        rest = len(movements) - MOST_MOVEMENTS
+        stdout.print(f"and {rest} more; --json prints all", markup=False, highlight=False)

@@ -24,6 +24,7 @@ from policies.model import (
     TaskId,
     Workload,
 )
+from policies.placement.replicas import with_shares
 
 
 class Phase(enum.Enum):
@@ -108,6 +109,7 @@ class JobRecord:
 
     def adopt(self, plan: Plan, network: Network) -> None:
         """From now on the job goes by this plan. Only a job that is adjusted had one before."""
+        self.workload = with_shares(self.workload, plan.shares)
         before = self.plan  # rates alone change far more often
         if before is None or before.routes != plan.routes or before.mapped != plan.mapped:
             self.footprint = footprint(self.workload, plan, network)

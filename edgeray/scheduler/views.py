@@ -21,6 +21,7 @@ from policies.model import (
     Training,
     Workload,
 )
+from policies.placement.replicas import with_shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +135,10 @@ def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
 
     Of a one-shot job also when each task and transfer begins and ends, in seconds from the job's start. Of a job that
     trains a model also "rounds": cuts and rates by device, and what a round takes. Of one that watches cameras also
-    "mapped": where each is watched.
+    "mapped": where each is watched. Of one with replicas also "shares": by task and replica, the part of the items that
+    each is planned to take.
     """
+    workload = with_shares(workload, plan.shares)
     flows = {flow.id: flow for flow in workload.job.flows}
     told = {
         "name": plan.job,
@@ -153,6 +156,11 @@ def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
         return told | _mapped_json(plan.mapped, workload.job.streams)
     if workload.job.online is not None:
         return told | {"mode": workload.job.mode}
+    if workload.job.replicas:
+        share = {task.id: task.share for task in workload.job.tasks}
+        return told | {
+            "shares": {r.task: {copy: share[copy] for copy in r.copies} for r in workload.job.replicas}
+        }
     return told if plan.timetable is None else told | _timetable_json(plan, plan.timetable, workload)
 
 

@@ -1,4 +1,4 @@
-"""Jobs that are numbers only, which can be planned and not run: of kind streams, batch-training and frames."""
+"""Jobs that are numbers only, which can be planned and not run: streams, batch-training, fog-training and frames."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ from edgeray.spec.words import listed, remedy_for_name, shorten
 from edgeray.spec.yaml_file import Document, read_yaml
 from policies.batch.instance import BatchInstance, batch_instance
 from policies.deadline.frame import Frame, frame_of
+from policies.movement.instance import MovementInstance, movement_instance
 from policies.streams.instance import StreamInstance, stream_instance
 
 Floats = npt.NDArray[np.float64]
-Instance = StreamInstance | BatchInstance | Frame
+Instance = StreamInstance | BatchInstance | MovementInstance | Frame
 
 _NUMBER = Quantity(name="a number", example="5", units={"": 1}, maximum=1e18)
+_POINTS = Quantity(name="a number of points", example="60", units={"": 1}, maximum=1e18)
+"""May be infinite: what has no limit."""
+_LINK_COST = Quantity(name="a cost", example="0.1", units={"": 1}, maximum=1e18)
+"""May be infinite, or nothing: where there is no link."""
+_UNBOUNDED = (VIRTUAL_SECONDS, BYTES, _POINTS, _LINK_COST)
 _PATH = ("declared",)
-_EXPECTED = "a job file of kind streams, batch-training or frames with `declared: {...}`"
+_EXPECTED = "a job file of kind streams, batch-training, fog-training or frames with `declared: {...}`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class _Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredJob:
-    """A job of numbers. kind: streams, batch-training or frames."""
+    """A job of numbers. kind: streams, batch-training, fog-training or frames."""
 
     kind: str
     name: str
@@ -121,7 +127,9 @@ def _array(document: Document, key: str, value: Any, quantity: Quantity) -> Floa
 def _parsed(document: Document, key: str, value: Any, quantity: Quantity) -> Any:
     if isinstance(value, list):
         return [_parsed(document, key, each, quantity) for each in value]
-    if value in (float("inf"), "inf") and quantity in (VIRTUAL_SECONDS, BYTES):
+    if value in (float("inf"), "inf") and quantity in _UNBOUNDED:
+        return float("inf")
+    if value is None and quantity is _LINK_COST:
         return float("inf")
     try:
         return quantity.parse(value)
@@ -152,6 +160,10 @@ def _batches(values: Mapping[str, Floats]) -> BatchInstance:
     return batch_instance(values["C2"], values["C1"], values["C0"], int(samples), float(values["cycle_s"]))
 
 
+def _movement(values: Mapping[str, Floats]) -> MovementInstance:
+    return movement_instance(**values)
+
+
 def _frames(values: Mapping[str, Floats]) -> Frame:
     slots = float(values["T"])
     if slots != int(slots):
@@ -176,6 +188,13 @@ _KINDS: dict[str, _Kind] = {
         },
         optional=(),
         make=_batches,
+    ),
+    "fog-training": _Kind(
+        keys={
+            "D": _NUMBER, "c": _NUMBER, "c_link": _LINK_COST, "f": _NUMBER, "C": _POINTS, "C_link": _POINTS,
+        },
+        optional=("C", "C_link"),
+        make=_movement,
     ),
     "frames": _Kind(
         keys=dict.fromkeys(("X", "A", "C", "mu", "T", "e_local", "e_send", "M"), _NUMBER),

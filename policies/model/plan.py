@@ -76,6 +76,7 @@ class Plan:
     mapped: of a job that watches cameras; then throughput_per_s is the mean of its streams' frames a second.
     ceilings_bps: of flows that may take more than their rate while nobody else wants it, up to this; their rate
     is a guarantee then. For all others the rate is the most they get.
+    shares: by replica, the part of the items that it is planned to take; {}: what the workload says.
     """
 
     job: JobId
@@ -90,6 +91,7 @@ class Plan:
     rounds: Rounds | None = None
     mapped: Mapped | None = None
     ceilings_bps: Mapping[FlowId, float] = field(default_factory=dict)
+    shares: Mapping[TaskId, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,39 @@ slot: 250ms
 frames: 25
 link: 2Mbps
 """
+REPLICAS = """
+name: dealt
+tasks:
+  source: {device: e1, run: "dealt:numbers", args: {count: 400}}
+  spin: {inputs: [source], replicas: [e1, e2, e4], deadline: 5s, run: "dealt:spin"}
+  keep: {inputs: [spin, source], device: e1, run: "dealt:Keep", args: {folder: "${OUTPUT_DIR}"}}
+"""
+DEALT = """
+import time
+from pathlib import Path
+
+
+def numbers(count):
+    yield from range(count)
+
+
+def spin(number):
+    until_s = time.thread_time() + 0.02
+    while time.thread_time() < until_s:
+        pass
+    return -number
+
+
+class Keep:
+    def __init__(self, folder):
+        self.file = Path(folder, "kept.txt").open("w")
+
+    def __call__(self, spun, number):
+        self.file.write(f"{number} {spun}\\n")
+
+    def close(self):
+        self.file.close()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +180,29 @@ def test_what_is_learned_is_shown_with_its_age_and_forgotten_at_the_end(session:
     assert session.job(job)["learner"] is None
     assert "nothing" in session.run("forget", job)
     session.run("forget", "nobody-1", code=2)
+
+
+def test_replicas_share_the_items_as_they_can_and_none_is_lost_or_out_of_order(session: Session) -> None:
+    folder = session.root / "dealt"
+    folder.mkdir()
+    (folder / "job.yaml").write_text(REPLICAS)
+    (folder / "dealt.py").write_text(DEALT)
+    job = start(session, folder, "joint")
+    until(lambda: (session.job(job)["replicas"] or {}).get("spin", {}).get("met"), "items done in time", 180)
+    [learner] = session.processes("ray::LearnerActor", "e1")
+    learner.send_signal(signal.SIGKILL)
+    view = until(lambda: (now := session.job(job))["ended_s"] and now, "its end", 180)
+    assert view["phase"] == "done", view["detail"]
+    told = view["replicas"]["spin"]
+    assert told["items"] == 400
+    assert told["met"] + told["late"] == 400
+    assert told["met"] > 200
+    sent = {name: row["sent"] for name, row in told["helpers"].items()}
+    assert sum(sent.values()) == 400
+    assert sent["spin.1"] > sent["spin.3"]  # of three times the cores, and all are kept busy
+    kept = session.root / "state" / "outputs" / "e1" / job / "kept.txt"
+    assert kept.read_text().split("\n")[:-1] == [f"{number} {-number}" for number in range(400)]
+    assert "is forgotten" in session.run("forget", job)
 
 
 def most_expected(session: Session, job: str) -> float:
