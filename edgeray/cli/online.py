@@ -69,8 +69,9 @@ def online_table(view: JobView) -> RenderableType:
 def replicas_note(view: JobView) -> str:
     """How tasks with replicas fare, to go behind a line; "" where there are none."""
     parts = (
-        f"; {task} by {told['policy']}: {percent(told['met'] / told['items'] if told['items'] else None)} in time"
+        f"; {task} by {told['policy']}: {percent(told['met'] / told['items'])} in time"
         for task, told in (view.replicas or {}).items()
+        if told["items"]
     )
     return "".join(parts)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from edgeray.cli import forget, jobs
 from edgeray.cli.jobs import end_line, progress_line
-from edgeray.cli.online import learner_line, online_table
+from edgeray.cli.online import learner_line, online_table, replica_tables
 from edgeray.errors import BadInputError
 from edgeray.scheduler.views import JobView
 
@@ -118,6 +118,21 @@ def test_it_is_told_while_the_job_runs_and_with_its_end() -> None:
     told = console.file.getvalue()  # type: ignore[attr-defined]
     assert [line for line in told.splitlines() if line.startswith("learner:")] == [learner_line(VIEW)]
     assert "e2" in told.splitlines()[3]
+
+
+def test_of_replicas_it_is_told_who_got_how_many() -> None:
+    rows = {f"detect.{n}": {**HELPER, "sent": 40 + n} for n in (1, 2)}
+    dealt = {"detect": {"policy": "toof", "items": 83, "met": 80, "helpers": rows}}
+    view = replace(VIEW, mode="stream", online=None, learner=None, replicas=dealt)
+    assert progress_line(view).endswith("; detect by toof: 96 % in time")
+    before = replace(view, replicas={"detect": {**dealt["detect"], "items": 0, "met": 0, "helpers": {}}})
+    assert "detect" not in progress_line(before)
+    [table] = replica_tables(view)
+    console = Console(file=io.StringIO(), width=160)
+    console.print(table)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "detect.2" in told and "42" in told
+    assert replica_tables(VIEW) == []
 
 
 def test_of_frames_the_state_that_is_kept_is_told() -> None:

@@ -196,7 +196,7 @@ class FakeCluster:
             "bottleneck": "device e2",
         }
         jobs = [
-            self._job("attributes-1", mode="stream", detail=EVIL),
+            self._job("attributes-1", mode="stream", detail=EVIL, replicas={"detect": self._dealt()}),
             self._job("split-2", mode="loop", rounds_done=3, rounds_total=20, round_s=4.1, plan=rounds),
             self._job("reid-3", mode="cameras", plan=watching, streams=self._streams()),
             self._job(
@@ -232,6 +232,12 @@ class FakeCluster:
             "decision_us_p50": 60.0,
             "helpers": helpers,
         }
+
+    def _dealt(self) -> dict[str, Any]:
+        """How the items of a task's replicas are dealt out."""
+        told = self._online()
+        row = {**next(iter(told["helpers"].values())), "away": False}
+        return {**told, "policy": "toof", "helpers": {f"detect.{n}": {**row, "sent": 40 + n} for n in (1, 2)}}
 
     def _learner(self) -> dict[str, Any]:
         """What it holds; also of one who is no helper any more."""

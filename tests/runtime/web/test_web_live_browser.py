@@ -122,6 +122,10 @@ def test_every_view_shows_what_it_is_for(page: LivePage, browser: Chrome) -> Non
     assert "80 % met their deadline, regret 3.25 by its own estimates" in decided
     assert len(find(browser, "[data-decides='offload-4'] tbody tr")) == 5
     assert "away" in decided and "88 %" in decided
+    dealt = text(browser, "[data-decides='attributes-1/detect']")
+    assert "attributes-1/detect by toof: 100 items" in dealt
+    assert len(find(browser, "[data-decides='attributes-1/detect'] tbody tr")) == 2
+    assert "detect.2" in dealt and "42" in dealt
     open_view(browser, "topology")
     until(lambda: len(find(browser, ".map .box")) == 5 and find(browser, ".map .strand"))
     assert len(find(browser, ".map line.link")) == 10
