@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +28,6 @@ BATCHES = (
 FRAMES = """kind: frames
 declared: {X: [1000000, 1000000], A: [6, 6], C: [2, 2], mu: 1, T: 6, e_local: 7, e_send: 4, M: 1}
 """
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Any:
-    def run(text: str, *options: str, code: int = 0) -> Any:
-        file = tmp_path / "numbers.yaml"
-        file.write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "edgeray.cli.main", "plan", str(file), *options],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return json.loads(done.stdout) if "--json" in options else done.stdout + done.stderr
-
-    return run
 
 
 def test_streams(plan: Any) -> None:

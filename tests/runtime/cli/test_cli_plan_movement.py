@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +25,6 @@ LINES = (
 )
 
 
-@pytest.fixture
-def plan(tmp_path: Path) -> Any:
-    def run(text: str, *options: str, code: int = 0) -> Any:
-        file = tmp_path / "fog.yaml"
-        file.write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "edgeray.cli.main", "plan", str(file), *options],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return json.loads(done.stdout) if "--json" in options else done.stdout + done.stderr
-
-    return run
-
-
 def test_the_cheapest_plan(plan: Any) -> None:
     told = plan(FOG, "--json")
     assert list(told) == ["policy", "total", "process", "transfer", "discard", "unit", "movements"]
@@ -55,7 +37,7 @@ def test_the_cheapest_plan(plan: Any) -> None:
 
 def test_in_words(plan: Any) -> None:
     told = plan(FOG)
-    assert "fog by network-aware: total 13.4, process 5, transfer 0.4, discard 8, unit 1.34" in told
+    assert "numbers by network-aware: total 13.4, process 5, transfer 0.4, discard 8, unit 1.34" in told
     assert "interval" in told and "points" in told
     assert "interval" not in plan(FOG, "--policy", "local")
 
