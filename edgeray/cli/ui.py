@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import secrets
 import socket
@@ -133,15 +134,14 @@ def serve(listener: socket.socket, host: str, token: str, as_json: bool) -> None
         lost = threading.Event()
         threading.Thread(target=_watch, args=(telemetry, server, lost), daemon=True).start()
         _announce(listener, host, token, as_json)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # the server ends well on the first one, and may pass it on
             server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            say("the page is closed")
         if lost.is_set():
             raise ClusterError(
                 f"the cluster has not answered for {GONE_S:.0f} s, so the page is closed\n"
                 "  remedy:   edgeray up CLUSTER.yaml, then edgeray ui"
             )
+        say("the page is closed")
     finally:
         connection.close()
 
