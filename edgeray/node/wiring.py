@@ -51,6 +51,11 @@ class Wiring:
             (flow.producer, flow.consumer): flow.flow for flow in plan.inflows
         }
         self.copies = {copy for replicas in plan.replicas for copy in replicas.copies}
+        self._alike = {
+            copy: [other for other in replicas.copies if other in plan.tasks]
+            for replicas in plan.replicas
+            for copy in replicas.copies
+        }
         self._inboxes = {task: _inbox(plan, task) for task in plan.tasks if plan.inputs[task]}
         self._local: dict[TaskId, list[TaskId]] = {
             task: [c for c in plan.tasks if task in plan.inputs[c] and c not in dealing]
@@ -94,13 +99,24 @@ class Wiring:
         with self._lock:
             while tasks and not self._stop.is_set():
                 for task in tasks:
-                    inbox = self._inboxes[task]
-                    if inbox.ready() and self.has_room(task):
+                    if self._can_run(task):
+                        task = min(
+                            filter(self._can_run, self._alike.get(task, [task])), key=self._next_number
+                        )
                         return task, self._take(task)
-                    if inbox.ended:
+                    if self._inboxes[task].ended:
                         return task, None
                 self._work_ready.wait()
         return None
+
+    def _can_run(self, task: TaskId) -> bool:
+        return self._inboxes[task].ready() and self.has_room(task)
+
+    def _next_number(self, task: TaskId) -> int:
+        """Of the item that a task has next: of replicas here the one with the oldest goes first, or one would starve."""
+        first = self._inboxes[task].first()
+        assert first is not None, "it has one"
+        return int(first.value[0]) if task in self.copies else first.number
 
     def _take(self, task: TaskId) -> tuple[Item, ...]:
         """A joined item out of a task's inbox; who waited to put the next one there is woken."""
@@ -113,8 +129,7 @@ class Wiring:
 
     def has_room(self, task: TaskId) -> bool:
         """Whether all outputs of a task can take its next item. Called with the lock held."""
-        first = self._inboxes[task].first() if task in self.copies else None
-        number = None if first is None else int(first.value[0])
+        number = self._next_number(task) if task in self.copies and self._inboxes[task].ready() else None
         return (
             all(self._inboxes[c].has_room(task, number) for c in self._local[task])
             and all(len(self._queues[flow]) < OUT_QUEUE_ITEMS for flow in self._out[task])

@@ -54,12 +54,17 @@ def told(stage: Stage) -> dict[str, Any]:
 @pytest.mark.parametrize("items", [0, 1, 2, 3, 60])
 @pytest.mark.parametrize("dispatch", DISPATCHERS)
 def test_on_one_device_every_item_goes_to_one_and_comes_out_in_order(items: int, dispatch: str) -> None:
-    sink, doers = Collect(), {A1: Collect(), A2: Collect()}
-    where = {"e1": {S: numbers(items), **doers, D: sink}}
+    sink, doers, order = Collect(), {A1: Collect(), A2: Collect()}, list[int]()
+
+    def doing(copy: TaskId) -> Work:
+        return lambda x: (order.append(x), doers[copy](x))[1]
+
+    where = {"e1": {S: numbers(items), A1: doing(A1), A2: doing(A2), D: sink}}
     stages = stages_on(where, {A1: (S,), A2: (S,), D: (A1, A2)}, sinks=(D,), replicas=(replicas(dispatch),))
     run_all(stages)
     assert len(sink.seen) == items
-    assert sorted(doers[A1].seen + doers[A2].seen) == list(range(items))
+    assert order == list(range(items))  # none starves because the other is nearer to the sink
+    assert sorted(doers[A1].seen + doers[A2].seen) == order
     now = told(stages["e1"])
     assert now["items"] == now["met"] == items
     assert [now["helpers"][copy]["sent"] for copy in (A1, A2)] == [len(doers[A1].seen), len(doers[A2].seen)]
