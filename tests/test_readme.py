@@ -102,6 +102,8 @@ EXPECTED = {
     "edgeray reproduce dcei": r"(?s)Frame by frame|frame by frame",
     "edgeray reproduce toof": r"(?i)toof",
     "edgeray reproduce djos": r"(?i)djos",
+    "edgeray reproduce mel": r"(?i)mel",
+    "edgeray reproduce fog": r"unit cost",
     "edgeray forget": r"what it learned is forgotten",
     "edgeray schema": r'"items_per_s"',
     "edgeray --version": r"^edgeray \d+\.\d+\.\d+\n$",

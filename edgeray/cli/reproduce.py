@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +14,12 @@ from edgeray.errors import BadInputError
 
 if TYPE_CHECKING:
     from edgeray.reproduce.page import Findings
+    from edgeray.reproduce.paper_run import Paper
     from edgeray.reproduce.rules import Claim
 
 ALL = "a,b,c,d,e,f,table"
 SEEDS = 3
+NAMES = ("ents", "dcei", "toof", "djos", "mel", "fog")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,11 +31,12 @@ def reproduce(
         str,
         typer.Argument(
             help="ents: Fig. 3.11 a-f. dcei: Figs. 5.5 and 5.7 to 5.10, cameras. toof: items to helpers, Figs. 2 and 3. "
-            "djos: frames with deadlines."
+            "djos: frames with deadlines. mel: batches of learners, Fig. 1. fog: data moved between them, Table III and "
+            "Figs. 5, 7 and 8."
         ),
     ] = "ents",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few points and one seed: under a minute, for a first look.")
+        bool, typer.Option("--quick", help="Few points and seeds: under a minute, for a first look.")
     ] = False,
     only: Annotated[
         str | None, typer.Option(help=f"Which figures of ents, separated by commas; {ALL} without it.")
@@ -41,7 +44,8 @@ def reproduce(
     seeds: Annotated[
         int | None,
         typer.Option(
-            help=f"How many draws for each point. ents: {SEEDS}; dcei and toof: 20; djos: 5. Fewer with --quick."
+            help=f"How many draws for each point. ents: {SEEDS}; dcei and toof: 20; djos: 5; mel: 50, for feasibility; "
+            "fog: 10. Fewer with --quick."
         ),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="How many processes; as many as there are cores.")] = None,
@@ -57,13 +61,14 @@ def reproduce(
     ] = False,
 ) -> None:
     """Redraw the papers' figures by simulation, and judge each of their claims: of ents (placement), dcei (cameras),
-    toof (which helper gets an item) or djos (frames with deadlines).
+    toof (which helper gets an item), djos (frames with deadlines), mel (how many samples each learner gets) or fog
+    (training data kept, sent or discarded).
 
     Rows of ents are stored as they are computed: stop it with Ctrl-C and the same command goes on from there. Rows of
     another version of EdgeRay are computed again; rows of other code of the same version are not, but for --again.
     """
-    if what not in ("ents", "dcei", "toof", "djos"):
-        raise BadInputError(f"{what}: expected ents, dcei, toof or djos")
+    if what not in NAMES:
+        raise BadInputError(f"{what}: expected {', '.join(NAMES[:-1])} or {NAMES[-1]}")
     if any(number is not None and number < 1 for number in (seeds, jobs)):
         raise BadInputError(f"--seeds {seeds} --jobs {jobs}: expected 1 or more")
     folder = out if out is not None else Path("reports") / ("reproduce" if what == "ents" else what)
@@ -139,14 +144,12 @@ def _dcei(seeds: int | None, processes: int, out: Path, *, quick: bool, as_json:
 
 
 def _paper(what: str, seeds: int | None, processes: int, out: Path, *, quick: bool, as_json: bool) -> None:
-    """toof or djos."""
-    from edgeray.reproduce.djos import run_djos
+    """toof, djos, mel or fog."""
     from edgeray.reproduce.paper_page import write_paper
-    from edgeray.reproduce.toof import run_toof
 
-    run = run_toof if what == "toof" else run_djos
+    paper = _paper_named(what)
     with _Bar() as bar:
-        findings = run(seeds, processes, bar.show, quick=quick)
+        findings = paper.run(seeds, processes, bar.show, quick=quick)
     path = write_paper(findings, out)
     if as_json:
         print_json(findings.as_json())
@@ -155,6 +158,16 @@ def _paper(what: str, seeds: int | None, processes: int, out: Path, *, quick: bo
         for sentence in findings.summary():
             stdout.print(sentence, markup=False, highlight=False)
     say(f"page: {path}")
+
+
+def _paper_named(what: str) -> Paper[Any, Any, Any]:
+    from edgeray.reproduce.djos import DJOS
+    from edgeray.reproduce.fog import FOG
+    from edgeray.reproduce.mel import MEL
+    from edgeray.reproduce.toof import TOOF
+
+    papers: dict[str, Paper[Any, Any, Any]] = {"toof": TOOF, "djos": DJOS, "mel": MEL, "fog": FOG}
+    return papers[what]
 
 
 def _print(findings: Findings) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
-from edgeray.reproduce.paper_page import Drawing, Line, PaperFindings, in_processes, judged
+from edgeray.reproduce.paper_page import Drawing, Line, judged
+from edgeray.reproduce.paper_run import Paper, SeedTable, exact, line, told_lines
 from edgeray.reproduce.rules import ALL, Check, Claim, at_least, at_most, flat, within
-from edgeray.reproduce.table import Estimate, estimate, estimate_ratio
+from edgeray.reproduce.table import Estimate
 from edgeray.simulator.frames import THREE_SLOTS, PaperFrames, least_frame_energy, simulate_frame_policy
 from policies.deadline.frame import frame_of
 from policies.deadline.policy import FRAME_POLICIES
@@ -100,61 +102,27 @@ def compute(trial: DjosTrial) -> DjosRow:
     )
 
 
-def run_djos(
-    seeds: int | None, processes: int, progress: Callable[[int, int], None], *, quick: bool
-) -> PaperFindings:
-    """Simulate all, and judge."""
-    count = seeds if seeds is not None else QUICK_SEEDS if quick else SEEDS
-    rows = in_processes(compute, djos_trials(count, quick=quick), processes, progress)
-    return find_djos(rows, seeds=count, quick=quick)
-
-
-def find_djos(rows: Sequence[DjosRow], *, seeds: int, quick: bool) -> PaperFindings:
-    table = DjosTable(rows)
-    return PaperFindings(
-        title="The experiments of DJOS, run again",
-        source="Xu, Qin, Li, WiOpt 2019, slides 12, 15, 21 and 22",
-        seeds=seeds,
-        quick=quick,
-        rows=tuple(rows),
-        claims=tuple(claim for claim in _claims(table) if claim is not None),
-        aims=tuple(claim for claim in _aims(table) if claim is not None),
-        drawings=tuple(_drawings(table)),
-        notes=NOTES,
-    )
-
-
-class DjosTable:
+class DjosTable(SeedTable[tuple[str, int, float, str], DjosRow]):
     """The rows by figure, slots, place and policy."""
 
     def __init__(self, rows: Iterable[DjosRow]) -> None:
-        self._rows: dict[tuple[str, int, float, str], dict[int, DjosRow]] = {}
-        for row in rows:
-            self._rows.setdefault((row.figure, row.slots, row.x, row.policy), {})[row.seed] = row
+        super().__init__(rows, lambda row: (row.figure, row.slots, row.x, row.policy))
 
     def places(self, figure: str, slots: int) -> list[float]:
-        return sorted({x for name, t, x, _ in self._rows if (name, t) == (figure, slots)})
+        return sorted({x for name, t, x, _ in self.keys() if (name, t) == (figure, slots)})
 
     def value(self, figure: str, slots: int, x: float, policy: str, column: str) -> Estimate | None:
-        rows = self._rows.get((figure, slots, x, policy), {})
-        return estimate([getattr(row, column) for row in rows.values()]) if rows else None
+        return self.told([(figure, slots, x, policy)], attrgetter(column))
 
     def ratio(
         self, slots: int, one: tuple[str, float, str], other: tuple[str, float, str], column: str
     ) -> Estimate | None:
         """one, other: figure, place and policy."""
-        mine = self._rows.get((one[0], slots, one[1], one[2]), {})
-        theirs = self._rows.get((other[0], slots, other[1], other[2]), {})
-        seeds = sorted(set(mine) & set(theirs))
-        if not seeds:
-            return None
-        return estimate_ratio(
-            [getattr(mine[s], column) for s in seeds], [getattr(theirs[s], column) for s in seeds]
-        )
+        (figure, x, policy), (beside, y, another) = one, other
+        return self.quotient((figure, slots, x, policy), (beside, slots, y, another), attrgetter(column))
 
     def over_least(self, slots: int, figure: str, x: float, policy: str) -> Estimate | None:
-        rows = self._rows.get((figure, slots, x, policy), {})
-        return estimate([row.energy / row.least - 1 for row in rows.values()]) if rows else None
+        return self.told([(figure, slots, x, policy)], lambda row: row.energy / row.least - 1)
 
 
 def example_energy() -> dict[str, float]:
@@ -177,7 +145,7 @@ def _claims(table: DjosTable) -> list[Claim | None]:
         judged(
             "example", "12", "In the example LFOS takes 4.5, EFOS 4.25 and the better choice 2 watts: 55.6 % less.",
             "it is that number", "rate",
-            flat(within(policy, _exact(example[policy]), watts, watts) for policy, watts in EXAMPLE.items()), ALL,
+            flat(within(policy, exact(example[policy]), watts, watts) for policy, watts in EXAMPLE.items()), ALL,
         ),
         judged(
             "drop-rate", "a", "All users satisfy the maximum allowable drop rate of 10 % (DJOS).",
@@ -257,19 +225,17 @@ def _drawing(figure: str, slots: int, title: str, axis: str, what: str, lines: S
         title=f"({figure}) {title}, {slots} slot{'s' if slots > 1 else ''}",
         axis=axis,
         what=what,
-        lines=tuple(line for line in lines if line.points),
+        lines=told_lines(lines),
     )
 
 
 def _line(
     table: DjosTable, figure: str, slots: int, policy: str, column: str, label: str | None = None
 ) -> Line:
-    told = [(x, table.value(figure, slots, x, policy, column)) for x in table.places(figure, slots)]
-    return Line(label=label or policy, points=tuple((x, value) for x, value in told if value is not None))
-
-
-def _exact(value: float) -> Estimate:
-    return Estimate(mean=value, low=value, high=value)
+    return line(
+        label or policy,
+        ((x, table.value(figure, slots, x, policy, column)) for x in table.places(figure, slots)),
+    )
 
 
 def _at(slots: int, x: float) -> str:
@@ -286,4 +252,18 @@ NOTES = (
     "LFOS and EFOS drop only what they cannot do; their drop rate is below the allowed one, at more energy. Of users "
     "with backlog that one sends that can send most in the slot.",
     "least: the linear program over what can be done in each state of all users; below it no policy can be.",
+)
+
+DJOS = Paper(
+    title="The experiments of DJOS, run again",
+    source="Xu, Qin, Li, WiOpt 2019, slides 12, 15, 21 and 22",
+    seeds=SEEDS,
+    quick_seeds=QUICK_SEEDS,
+    trials=djos_trials,
+    compute=compute,
+    table=DjosTable,
+    claims=_claims,
+    aims=_aims,
+    drawings=_drawings,
+    notes=NOTES,
 )

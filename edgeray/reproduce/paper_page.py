@@ -1,4 +1,4 @@
-"""The folder that `reproduce toof` and `reproduce djos` leave: rows as CSV, figures, and a page with judged claims."""
+"""The folder that `reproduce` leaves for toof, djos, mel and fog: rows as CSV, figures, and a page with judged claims."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from edgeray.reproduce.paper_page import Drawing, Line, PaperFindings, in_processes, judged
+from edgeray.reproduce.paper_page import Drawing, Line, judged
+from edgeray.reproduce.paper_run import Paper, SeedTable, told_lines
 from edgeray.reproduce.rules import ALL, Check, Claim, at_least, at_most, flat, within
-from edgeray.reproduce.table import Estimate, estimate, estimate_ratio
+from edgeray.reproduce.table import Estimate, estimate
 from edgeray.simulator.offload import (
     CLAIRVOYANT,
     OPTIMAL,
@@ -106,60 +107,21 @@ def compute(trial: ToofTrial) -> ToofRow:
     )
 
 
-def run_toof(
-    seeds: int | None, processes: int, progress: Callable[[int, int], None], *, quick: bool
-) -> PaperFindings:
-    """Simulate all, and judge."""
-    count = seeds if seeds is not None else QUICK_SEEDS if quick else SEEDS
-    rows = in_processes(compute, toof_trials(count, quick=quick), processes, progress)
-    return find_toof(rows, seeds=count, quick=quick)
-
-
-def find_toof(rows: Sequence[ToofRow], *, seeds: int, quick: bool) -> PaperFindings:
-    table = ToofTable(rows)
-    return PaperFindings(
-        title="The experiments of TOOF, run again",
-        source="Online optimal task offloading with one-bit feedback, Figs. 2 and 3",
-        seeds=seeds,
-        quick=quick,
-        rows=tuple(rows),
-        claims=tuple(claim for claim in _claims(table) if claim is not None),
-        aims=tuple(claim for claim in _aims(table) if claim is not None),
-        drawings=tuple(_drawings(table)),
-        notes=NOTES,
-    )
-
-
-class ToofTable:
+class ToofTable(SeedTable[tuple[str, int, str], ToofRow]):
     """The rows by situation, helpers and policy."""
 
     def __init__(self, rows: Iterable[ToofRow]) -> None:
-        self._rows: dict[tuple[str, int, str], dict[int, ToofRow]] = {}
-        for row in rows:
-            self._rows.setdefault((row.situation, row.helpers, row.policy), {})[row.seed] = row
-
-    def rows(self, situation: str, helpers: int, policy: str) -> dict[int, ToofRow]:
-        return self._rows.get((situation, helpers, policy), {})
+        super().__init__(rows, lambda row: (row.situation, row.helpers, row.policy))
 
     def of(
         self, situation: str, helpers: int, policies: Sequence[str], tell: Callable[..., float]
     ) -> Estimate | None:
         """The mean over seeds of what is told of the policies' rows of a seed."""
-        told = self._told(situation, helpers, policies, tell)
-        return estimate(told) if told else None
+        return self.told([(situation, helpers, policy) for policy in policies], tell)
 
     def ratio(self, helpers: int, policy: str, other: str) -> Estimate | None:
         """Of average regrets at the end, in the paper's model."""
-        mine = self._told("bits", helpers, (policy, other), lambda a, b: a.regret)
-        theirs = self._told("bits", helpers, (policy, other), lambda a, b: b.regret)
-        return estimate_ratio(mine, theirs) if mine else None
-
-    def _told(
-        self, situation: str, helpers: int, policies: Sequence[str], tell: Callable[..., float]
-    ) -> list[float]:
-        each = [self.rows(situation, helpers, policy) for policy in policies]
-        seeds = sorted(set.intersection(*(set(rows) for rows in each)))
-        return [tell(*(rows[seed] for rows in each)) for seed in seeds]
+        return self.quotient(("bits", helpers, policy), ("bits", helpers, other), lambda row: row.regret)
 
 
 def _claims(table: ToofTable) -> list[Claim | None]:
@@ -226,7 +188,7 @@ def _aims(table: ToofTable) -> list[Claim | None]:
 
     def regret(helpers: int, policy: str) -> list[Check]:
         mean, off = SPECIFIED[helpers, policy]
-        rows = table.rows("bits", helpers, policy)
+        rows = table.by_seed(("bits", helpers, policy))
         if any(row.items != ITEMS for row in rows.values()):
             return []
         value = table.of("bits", helpers, [policy], lambda row: row.regret)
@@ -252,7 +214,7 @@ def _drawings(table: ToofTable) -> list[Drawing]:
     for helpers in HELPERS:
         for figure, column, what in (("2", 1, "average regret"), ("3", 2, "average reward")):
             lines = [
-                Line(label=policy, points=_curve(table.rows("bits", helpers, policy), column))
+                Line(label=policy, points=_curve(table.by_seed(("bits", helpers, policy)), column))
                 for policy in BITS
                 if column == 2 or policy != OPTIMAL
             ]
@@ -263,7 +225,7 @@ def _drawings(table: ToofTable) -> list[Drawing]:
                     title=f"Fig. {figure}: {what} against time, {helpers} helpers",
                     axis="items",
                     what=what,
-                    lines=tuple(line for line in lines if line.points),
+                    lines=told_lines(lines),
                     from_zero=column == 1,
                 )
             )
@@ -290,4 +252,18 @@ NOTES = (
     "fails-fast: each item fails on the fastest helper within 2 ms. Regret there is against a clairvoyant that "
     "knows when each helper would be done; it is greedy, and no bound. What has come back is taken off old queues.",
     "A reward is 1 for a happy item and -1 for another; regret is in x·theta.",
+)
+
+TOOF = Paper(
+    title="The experiments of TOOF, run again",
+    source="Online optimal task offloading with one-bit feedback, Figs. 2 and 3",
+    seeds=SEEDS,
+    quick_seeds=QUICK_SEEDS,
+    trials=toof_trials,
+    compute=compute,
+    table=ToofTable,
+    claims=_claims,
+    aims=_aims,
+    drawings=_drawings,
+    notes=NOTES,
 )

@@ -13,10 +13,10 @@ import pytest
 from edgeray.cli.reproduce import reproduce
 from edgeray.errors import BadInputError
 from edgeray.reproduce import djos, toof
-from edgeray.reproduce.djos import DjosRow, DjosTrial, djos_trials, example_energy, find_djos
+from edgeray.reproduce.djos import DJOS, DjosRow, DjosTrial, djos_trials, example_energy
 from edgeray.reproduce.paper_page import PaperFindings, in_processes, write_paper
 from edgeray.reproduce.rules import Verdict
-from edgeray.reproduce.toof import ToofRow, ToofTrial, find_toof, toof_trials
+from edgeray.reproduce.toof import TOOF, ToofRow, ToofTrial, toof_trials
 from edgeray.simulator.frames import THREE_SLOTS, least_frame_energy
 from edgeray.simulator.offload import SITUATIONS
 
@@ -63,14 +63,14 @@ def verdicts(findings: PaperFindings) -> dict[str, Verdict]:
 
 
 def test_toofs_claims_where_it_is_as_the_paper_has_it() -> None:
-    found = find_toof(toof_rows(early_toof=0.12), seeds=3, quick=False)
+    found = TOOF.find(toof_rows(early_toof=0.12), seeds=3, quick=False)
     assert {claim.verdict for claim in found.claims} == {Verdict.REPRODUCED}
     assert {aim.verdict for aim in found.aims} == {Verdict.HELD}
     assert found.summary()[0].startswith("Of 5 claims 5 are reproduced")
 
 
 def test_toofs_claims_where_nothing_is_learned() -> None:
-    found = find_toof(toof_rows(early_toof=0.28, hybrid=0.3, toof_regret=0.3), seeds=3, quick=False)
+    found = TOOF.find(toof_rows(early_toof=0.28, hybrid=0.3, toof_regret=0.3), seeds=3, quick=False)
     assert verdicts(found) == {
         "converges": Verdict.REFUTED,
         "much-lower": Verdict.REFUTED,
@@ -128,7 +128,7 @@ def test_djos_claims_where_it_is_as_the_slides_have_it() -> None:
     def energy(policy: str, m: float) -> float:
         return {"lfos": 3.0, "efos": 1.5}.get(policy, 1 + 0.05 / m)
 
-    found = find_djos(djos_rows(energy), seeds=3, quick=False)
+    found = DJOS.find(djos_rows(energy), seeds=3, quick=False)
     assert {claim.verdict for claim in found.claims} == {Verdict.REPRODUCED}
     assert {aim.verdict for aim in found.aims} == {Verdict.HELD}
 
@@ -137,7 +137,7 @@ def test_djos_claims_where_they_are_not() -> None:
     def energy(policy: str, m: float) -> float:
         return {"lfos": 1.0, "efos": 1.0}.get(policy, 1 + 0.05 * m)
 
-    found = find_djos(djos_rows(energy, drop_rate=0.2, queue=lambda m: 30 / m), seeds=3, quick=False)
+    found = DJOS.find(djos_rows(energy, drop_rate=0.2, queue=lambda m: 30 / m), seeds=3, quick=False)
     assert verdicts(found) == {
         "example": Verdict.REPRODUCED,  # it is computed, not simulated
         "drop-rate": Verdict.REFUTED,
@@ -189,8 +189,8 @@ def test_the_order_does_not_depend_on_processes() -> None:
 
 
 @pytest.mark.parametrize("findings", [
-    find_toof(toof_rows(early_toof=0.12), seeds=3, quick=True),
-    find_djos(djos_rows(lambda policy, m: 1.0), seeds=3, quick=True),
+    TOOF.find(toof_rows(early_toof=0.12), seeds=3, quick=True),
+    DJOS.find(djos_rows(lambda policy, m: 1.0), seeds=3, quick=True),
 ], ids=["toof", "djos"])  # fmt: skip
 def test_a_folder_with_everything(findings: PaperFindings, tmp_path: Path) -> None:
     path = write_paper(findings, tmp_path / "new")
@@ -207,9 +207,9 @@ def test_a_folder_with_everything(findings: PaperFindings, tmp_path: Path) -> No
     assert len(told["claims"]) == 5
 
 
-@pytest.mark.parametrize("what", ["toof", "djos"])
+@pytest.mark.parametrize("what", ["toof", "djos", "mel", "fog"])
 def test_options_of_ents_alone_are_refused(what: str, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=f"{what} is computed as a whole"):
         reproduce(what, only="a", out=tmp_path)
-    with pytest.raises(BadInputError, match="expected ents, dcei, toof or djos"):
+    with pytest.raises(BadInputError, match="expected ents, dcei, toof, djos, mel or fog"):
         reproduce("tooff", out=tmp_path)
