@@ -209,7 +209,7 @@ def test_json_is_plain() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"what": "mel"}, "mel: expected ents, dcei, toof or djos"),
+        ({"what": "otfa"}, "otfa: expected ents, dcei, toof, djos, mel or fog"),
         ({"what": "dcei", "only": "a"}, "--only and --again: for ents"),
         ({"what": "dcei", "seeds": 0}, "expected 1 or more"),
     ],
