@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -41,12 +42,19 @@ VIEWS = ("overview", "topology", "cameras", "people", "history")
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
     assert BROWSER is not None and DRIVER is not None, MISSING
+    with tempfile.TemporaryDirectory(
+        prefix="er-browser-", ignore_cleanup_errors=True
+    ) as folder:  # it leaves files behind
+        yield from _browsing({**os.environ, "TMPDIR": folder})
+
+
+def _browsing(environment: Mapping[str, str]) -> Iterator[Chrome]:
     options = Options()
     options.binary_location = BROWSER
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(DRIVER))
+    driver = Chrome(options=options, service=Service(DRIVER, env=environment))
     yield driver
     driver.quit()
 
