@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ FEATURES = 5
 """Queue, rate, bytes, complexity, link: the paper's, of TOOF."""
 _MIDDLE_QUEUE = 5.0
 """The queue whose feature is in the middle of its range."""
+_FIRST_GUESS = 0.5
+"""While nothing is known of how fast helpers are, whoever would be done first is taken to need this part of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +70,10 @@ def make_offer(helpers: Helpers, item: Item, usual: Usual) -> Offer:
     """
     queue = np.maximum(helpers.queue + helpers.unseen, 0.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        rate = _known_or_guessed(helpers.rate_per_s, helpers.cpus)
+        work = queue * usual.complexity + item.complexity
+        rate = _known_or_guessed(helpers.rate_per_s, helpers.cpus, work, item.deadline_s)
         transfer_s = item.size_bytes * 8 / helpers.bps
-        predicted_s = (queue * usual.complexity + item.complexity) / rate + transfer_s
+        predicted_s = work / rate + transfer_s
         features = np.empty((len(queue), FEATURES))
         features[:, 0] = queue / (queue + _MIDDLE_QUEUE)
         features[:, 1] = _to_best(rate)
@@ -101,13 +105,20 @@ def unseen(sent_s: Sequence[float], back_s: Sequence[float], measured_s: float) 
     return sent_since(sent_s, measured_s) - sent_since(back_s, measured_s)
 
 
-def _known_or_guessed(rate: Floats, cpus: Floats) -> Floats:
-    """Rates that are not known, by the processors of those that are: else whoever has none would never get an item."""
+def _known_or_guessed(rate: Floats, cpus: Floats, work: Floats, deadline_s: float) -> Floats:
+    """Rates that are not known, by the processors of those that are: else whoever has none would never get an item.
+
+    Where none is known, processors and queues alone tell who is better: see _FIRST_GUESS.
+    """
     known = np.isfinite(rate) & (cpus > 0)
-    if known.all() or not known.any():
+    if known.all():
         return rate
-    guess = cpus * float(np.median(rate[known] / cpus[known]))
-    return np.where(np.isfinite(rate), rate, guess)
+    if known.any():
+        a_processor = float(np.median(rate[known] / cpus[known]))
+    else:
+        least = (work / cpus)[np.isfinite(work) & (cpus > 0)].min(initial=math.inf)
+        a_processor = float(least / (_FIRST_GUESS * deadline_s)) if 0 < least < math.inf else math.nan
+    return np.where(np.isfinite(rate), rate, cpus * a_processor)
 
 
 def _to_best(values: Floats) -> Floats:

@@ -40,10 +40,22 @@ def test_by_hand() -> None:
 def test_a_rate_that_nobody_told_is_guessed_by_processors() -> None:
     offer = make_offer(helpers(rate_per_s=[4.0, math.nan]), ITEM, USUAL)
     assert offer.predicted_s[1] == pytest.approx(3 / 8 + 0.1)
-    nobody = make_offer(helpers(rate_per_s=[math.nan, math.nan]), ITEM, USUAL)
-    assert np.isnan(nobody.predicted_s).all() and np.isnan(nobody.features[:, 1]).all()
     without = make_offer(helpers(rate_per_s=[4.0, math.nan], cpus=[math.nan, math.nan]), ITEM, USUAL)
     assert np.isnan(without.predicted_s).tolist() == [False, True]
+
+
+def test_while_nobody_told_a_rate_the_least_busy_for_its_processors_is_taken_to_be_in_time() -> None:
+    unknown = [math.nan, math.nan]
+    offer = make_offer(helpers(rate_per_s=unknown, queue=[1.0, 4.0], unseen=[0.0, 0.0]), ITEM, USUAL)
+    work = np.array([1.0, 4.0]) * USUAL.complexity + ITEM.complexity
+    took_s = offer.predicted_s - offer.transfer_s
+    assert took_s.min() == pytest.approx(ITEM.deadline_s / 2)
+    assert took_s[1] / took_s[0] == pytest.approx(
+        work[1] / 2 / work[0]
+    )  # it has two processors, the other one
+    for nothing in (helpers(rate_per_s=unknown, cpus=unknown), helpers(rate_per_s=unknown, queue=unknown)):
+        blind = make_offer(nothing, ITEM, USUAL)
+        assert np.isnan(blind.predicted_s).all() and np.isnan(blind.features[:, 1]).all()
 
 
 def test_queues_that_are_not_known_stay_unknown_and_none_is_below_0() -> None:
