@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from edgeray.errors import TestbedError
 
@@ -18,9 +19,17 @@ def dying_with_parent(argv: Sequence[str]) -> list[str]:
     """argv as a process that is killed when its parent is, so that a kill -9 of `up` stops its helpers too.
 
     Not by a preexec_fn: with one, Python runs its at-fork hooks, and a Ctrl-C that comes during the fork is lost in them.
-    Where there is no setpriv (util-linux), helpers of a killed `up` end by themselves.
+    Where setpriv cannot do that (util-linux before 2.33), helpers of a killed `up` end by themselves.
     """
-    return [*_DYING, *argv] if shutil.which(_DYING[0]) else list(argv)
+    return [*_DYING, *argv] if _can_die_with_parent() else list(argv)
+
+
+@cache
+def _can_die_with_parent() -> bool:
+    try:
+        return subprocess.run([*_DYING, "true"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def enter_network_namespace(path: str) -> None:
