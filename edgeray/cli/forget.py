@@ -15,7 +15,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def forget(job: Annotated[str, typer.Argument(help="Job id, as `edgeray jobs` shows it.")]) -> None:
-    """Drop what a job learned that decided while it ran (kinds offload and frames), once it has ended.
+    """Drop what a job learned while it ran (kinds offload and frames, tasks with replicas), once it has ended.
 
     The learner keeps it on the head's disk; a job that is submitted anew begins with nothing all the same.
     """

@@ -134,9 +134,8 @@ def serve(listener: socket.socket, host: str, token: str, as_json: bool) -> None
         lost = threading.Event()
         threading.Thread(target=_watch, args=(telemetry, server, lost), daemon=True).start()
         _announce(listener, host, token, as_json)
-        with contextlib.suppress(
-            KeyboardInterrupt
-        ):  # the server ends well on the first one, and may pass it on
+        # The server ends well on the first Ctrl-C, and may pass it on or keep it.
+        with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
         if lost.is_set():
             raise ClusterError(

@@ -25,7 +25,7 @@ class Inbox:
 
     inputs: producers in the order of arguments. merged: those of them that are replicas of one task, each group of which
     is one input, at the place of its first. Bounded if whoever feeds an input looks at has_room first: an input that
-    runs ahead by capacity items waits for the others. O(1) per item and input, O(log n) where n of replicas wait.
+    runs ahead by capacity items waits for the others. O(1) per item and input.
     """
 
     def __init__(

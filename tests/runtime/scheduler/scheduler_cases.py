@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgeray.scheduler import events as ev
 from edgeray.scheduler.effects import ApplyNetwork, DeployStage, Effect, StopStage
@@ -179,3 +182,11 @@ class Cluster:
 
     def phase(self, name: str) -> str:
         return self.state.jobs[JobId(name)].phase.value
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Orders are carried out on threads of their own: look again and again for what comes of the last."""
+    end_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end_s, "waited in vain"
+        threading.Event().wait(0.01)

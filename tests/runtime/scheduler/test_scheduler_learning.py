@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler_cases import E1, E2, NETWORK
+from scheduler_cases import E1, E2, NETWORK, until
 
 from edgeray.errors import BadInputError, ClusterError
 from edgeray.node.code import AppPackage, TaskCode
@@ -255,13 +254,6 @@ def offload() -> AppPackage:
     )
     code = {task.id: TaskCode(run="nowhere:at_all") for task in job.tasks}
     return AppPackage(app="shop", job=job, code=code, working_dir=None, fingerprint="f", needs_profile=False)
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline_s = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
 
 
 def test_a_job_says_what_it_learned_until_that_is_forgotten(tmp_path: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import queue
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scheduler_cases import DEVICES, E1, E2, E3, NETWORK, TRAINING, A, B, C, Rote, workload
+from scheduler_cases import DEVICES, E1, E2, E3, NETWORK, TRAINING, A, B, C, Rote, until, workload
 
 from edgeray.errors import BadInputError, ClusterError, StageDied, StageError
 from edgeray.node.code import AppPackage, TaskCode
@@ -249,14 +248,6 @@ def test_a_late_sample_takes_nothing_back() -> None:
     progress.finish(job.id, counters(pid=1, rounds=2, round_s=1.0))
     progress.add(sample(job.id, pid=1, rounds=1, round_s=0.9))
     assert progress.told(job)["rounds_done"] == 2
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Orders are carried out on threads of their own: wait for what comes of the last."""
-    end_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end_s, "waited in vain"
-        time.sleep(0.01)
 
 
 def sample(job: JobId, *, pid: int, rounds: int, round_s: float | None) -> DeviceSample:
