@@ -14,6 +14,7 @@ from edgeray.learner.messages import Feedback
 from edgeray.offload.messages import Result, Telemetry
 from edgeray.offload.recipe import HelperSpec, Terms
 from edgeray.offload.roster import Roster
+from policies.bandit.backlog import Backlog
 from policies.bandit.model import Floats, Offer
 from policies.bandit.offers import FEATURES, Helpers, Item, Usual, make_offer, sent_since
 from policies.bandit.registry import make_dispatcher
@@ -49,6 +50,7 @@ class _Known:
     held: deque[tuple[float, Telemetry]] = field(default_factory=deque)
     tally: Tally = field(default_factory=Tally)
     probability: float | None = None
+    backlog: Backlog = field(default_factory=Backlog)
 
     def believe(self, now_s: float) -> None:
         """What was held back for long enough."""
@@ -65,6 +67,12 @@ class _Known:
         """What its queue differs by now: sent since, and no more there than has not come back. Without the latter, queues
         that are old news seem to grow for ever."""
         return min(sent_since(self.numbers, self.seen), self.under_way - self.queue)
+
+    @property
+    def speed_per_s(self) -> float:
+        """As its results came; before the first one, as it told, which may be old."""
+        measured = self.backlog.rate_per_s
+        return self.rate_per_s if math.isnan(measured) else measured
 
 
 @dataclass(slots=True)
@@ -139,6 +147,7 @@ class Desk:
                 self._give(sent, happy=False)
             del self._under_way[sent.number]
         known.turn, known.under_way, known.probability = None, 0, None
+        known.backlog.clear()
         self.roster.leave(name)
 
     def hear(self, name: DeviceId, telemetry: Telemetry, now_s: float) -> None:
@@ -176,6 +185,7 @@ class Desk:
         known.under_way += 1
         known.tally.sent += 1
         known.numbers.append(sent.number)
+        known.backlog.send(sent.number, complexity, now_s, float(offer.transfer_s[row]))
         self._under_way[sent.number] = sent
         self._due.append(sent)
         return Choice(number=sent.number, name=sent.name, turn=known.turn)
@@ -213,6 +223,7 @@ class Desk:
             return None
         del self._under_way[result.number]
         known.under_way -= 1
+        known.backlog.back(result.number, now_s, done=result.error is None)
         if not sent.answered and now_s > self._due_s(sent):
             self._be_late(sent)
         if sent.answered:
@@ -259,10 +270,11 @@ class Desk:
             known.believe(now_s)
         return Helpers(
             queue=_floats(known.queue for known in there),
-            rate_per_s=_floats(known.rate_per_s for known in there),
+            rate_per_s=_floats(known.speed_per_s for known in there),
             unseen=_floats(known.unseen for known in there),
             cpus=_floats(known.spec.cpus for known in there),
             bps=_floats(known.spec.bps for known in there),
+            work=_floats(known.backlog.left(known.queue + known.unseen, now_s) for known in there),
         )
 
     def _predict(self, offer: Offer, row: int | None) -> None:

@@ -15,6 +15,7 @@ from edgeray.node.code import OUTPUT_DIR, LoadedTask, TaskCode, load_task
 from edgeray.node.measure import SinkWindow, TaskCounters
 from edgeray.offload.messages import Item, Result, Telemetry, size_bytes
 from edgeray.offload.recipe import Recipe
+from edgeray.offload.speed import Speed as Speed
 from edgeray.streams.peers import Connection, Remote
 from policies.model import DeviceId, TaskId
 
@@ -24,8 +25,6 @@ DEVICE = "${DEVICE}"
 """Stands for the device's name where the work's arguments say it."""
 RESULTS = "results"
 """Of a job's folder on a device: what lies there can be fetched."""
-NEWEST = 0.2
-"""The part that the newest item has in how fast a helper says it is."""
 _ERROR_CHARACTERS = 300
 
 
@@ -39,23 +38,6 @@ class Context(Protocol):
     def connect(self, peer: TaskId) -> Connection: ...
     def spawn(self, name: str, body: Callable[[], None]) -> None: ...
     def attach(self, agent: Any) -> None: ...
-
-
-class Speed:
-    """Units of complexity a second: the inverse of an exponentially weighted mean of seconds a unit."""
-
-    def __init__(self) -> None:
-        self._s: float | None = None
-
-    def add(self, seconds: float, complexity: float) -> None:
-        """One item was done. Items without work tell nothing."""
-        if complexity > 0 and seconds > 0:
-            each_s = seconds / complexity
-            self._s = each_s if self._s is None else self._s + NEWEST * (each_s - self._s)
-
-    @property
-    def per_s(self) -> float | None:
-        return None if self._s is None else 1 / self._s
 
 
 class Help:

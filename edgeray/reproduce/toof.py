@@ -250,7 +250,8 @@ NOTES = (
     "Helpers with queues: 5 helpers whose rates differ 3 times, load 0.7, deadline 0.6 s; telemetry each 0.2 s. "
     "throttled: the fastest helper goes on at a quarter of the rate that it tells; stale: telemetry is 3 s old; "
     "fails-fast: each item fails on the fastest helper within 2 ms. Regret there is against a clairvoyant that "
-    "knows when each helper would be done; it is greedy, and no bound. What has come back is taken off old queues.",
+    "knows when each helper would be done; it is greedy, and no bound. What has come back is taken off old queues. "
+    "Work under way and speeds are the dispatcher's own measurement.",
     "A reward is 1 for a happy item and -1 for another; regret is in x·theta.",
 )
 

@@ -61,6 +61,12 @@ class PaperOffload:
     delay_s: float = number(0.0, "queues: and are heard so late", least=0, most=1e4)
     stale_s: float = number(3.0, "queues: the delay where telemetry is stale", least=0, most=1e4)
     returns: bool = truth(True, "queues: what came back is taken off old queues (ours)")
+    own: bool = truth(True, "queues: work under way and speeds are the dispatcher's own measurement (ours)")
+    measured: bool = truth(False, "queues: helpers tell how fast they were, not how fast they are to be")
+    jitter: float = number(
+        0.0, "queues: deviation of log(work as it turns out / as it is said)", least=0, most=3
+    )
+    paced: bool = truth(False, "queues: items come at equal distances, not at random")
     from_part: float = number(0.25, "queues: what goes wrong does so after this part", least=0, most=1)
     throttle: float = number(
         0.25, "queues: the throttled helper's rate over what it tells", least=1e-3, most=1

@@ -24,8 +24,8 @@ class Helpers:
     """N helpers as the dispatcher knows them. Arrays of shape (N,), in its order; NaN: it does not know.
 
     queue: items there when it was measured, waiting or being done. rate_per_s: units of complexity that it does a
-    second, as told. unseen: what `queue` has grown by since, see `unseen`. cpus: its processors; by them a rate that
-    nobody told is guessed. bps: of the way there.
+    second. unseen: what `queue` has grown by since, see `unseen`. cpus: its processors; by them a rate that is not known
+    is guessed. bps: of the way there. work: units of the items there; NaN: they are taken for usual ones.
     """
 
     queue: Floats
@@ -33,6 +33,7 @@ class Helpers:
     unseen: Floats
     cpus: Floats
     bps: Floats
+    work: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +65,14 @@ class Usual:
 def make_offer(helpers: Helpers, item: Item, usual: Usual) -> Offer:
     """The item as it looks to a dispatcher. usual: `Usual.after` of this item, so that there always is one.
 
-    predicted_s = (queue x usual complexity + complexity) / rate + bytes x 8 / bps. Features are in 0 ... 1 and rows at
-    most 1 long: queue / (queue + 5); rate and link relative to the best helper's; bytes and complexity relative to
-    the sum of themselves and the usual. What is not known is NaN.
+    predicted_s = (work there + complexity) / rate + bytes x 8 / bps. Features are in 0 ... 1 and rows at most 1 long:
+    queue / (queue + 5); rate and link relative to the best helper's; bytes and complexity relative to the sum of
+    themselves and the usual. What is not known is NaN.
     """
     queue = np.maximum(helpers.queue + helpers.unseen, 0.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        work = queue * usual.complexity + item.complexity
+        there = np.where(np.isnan(helpers.work), queue * usual.complexity, helpers.work)
+        work = there + item.complexity
         rate = _known_or_guessed(helpers.rate_per_s, helpers.cpus, work, item.deadline_s)
         transfer_s = item.size_bytes * 8 / helpers.bps
         predicted_s = work / rate + transfer_s

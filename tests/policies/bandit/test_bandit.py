@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from policies.bandit.ecolog import Ecolog, implicit_step, sigmoid
 from policies.bandit.estimates import Estimates, projected
-from policies.bandit.hybrid import EcologUcb, Hybrid, features
+from policies.bandit.hybrid import CLIP, PRIOR_SLOPE, EcologUcb, Hybrid, features
 from policies.bandit.model import Dispatcher, Offer, clean
 from policies.bandit.queues import PowerOfTwo, RoundRobin, ShortestDelay, ShortestQueue
 from policies.bandit.registry import DISPATCHERS, make_dispatcher
@@ -267,7 +267,7 @@ def test_features_are_cleaned_and_kept_short() -> None:
     assert clean(x).tolist() == [[0.6, 0.8], [0.0, 0.5]]
     assert np.isnan(x[1, 0])  # the caller's array is left alone
     row, offset = features(offer_of(np.zeros((1, 1)), predicted_s=np.array([0.0])))
-    assert row[0, 1] == 2.0 and offset[0] == 6.0
+    assert row[0, 1] == CLIP and offset[0] == PRIOR_SLOPE * CLIP
 
 
 def test_an_unknown_dispatcher() -> None:

@@ -19,6 +19,7 @@ def helpers(**changes: list[float]) -> Helpers:
         "unseen": [1.0, 0.0],
         "cpus": [1.0, 2.0],
         "bps": [1e6, 2e6],
+        "work": [math.nan, math.nan],
     }
     return Helpers(**{name: np.array(value) for name, value in {**told, **changes}.items()})
 
@@ -35,6 +36,14 @@ def test_by_hand() -> None:
     assert (offer.size, offer.complexity, offer.deadline_s) == (0.5, 1.5, 2.0)
     expected = [[3 / 8, 0.5, 1 / 3, 0.6, 0.5], [0, 1, 1 / 3, 0.6, 1]]
     assert offer.features * math.sqrt(5) == pytest.approx(np.array(expected))
+
+
+def test_work_that_is_known_goes_before_items_that_are_counted() -> None:
+    offer = make_offer(helpers(work=[1.5, math.nan], queue=[2.0, 4.0]), ITEM, USUAL)
+    assert offer.queue.tolist() == [3, 4]
+    assert offer.predicted_s.tolist() == pytest.approx([(1.5 + 3) / 4 + 0.2, (4 * 2 + 3) / 8 + 0.1])
+    known = make_offer(helpers(work=[1.5, 0.0]), ITEM, USUAL)
+    assert (known.features == make_offer(helpers(), ITEM, USUAL).features).all(), "TOOF's are the paper's"
 
 
 def test_a_rate_that_nobody_told_is_guessed_by_processors() -> None:
@@ -68,7 +77,7 @@ numbers = st.one_of(st.floats(0, 1e12), st.just(math.nan), st.just(math.inf))
 
 
 @given(
-    rows=st.lists(st.tuples(numbers, numbers, numbers, numbers, numbers), min_size=1, max_size=6),
+    rows=st.lists(st.tuples(*[numbers] * 6), min_size=1, max_size=6),
     size=st.floats(0, 1e9),
     complexity=st.floats(0, 1e9),
 )
@@ -78,7 +87,12 @@ def test_features_are_unknown_or_at_most_1_long(
     columns = np.array(rows).T
     item = Item(size_bytes=size, complexity=complexity, deadline_s=1.0)
     known = Helpers(
-        queue=columns[0], rate_per_s=columns[1], unseen=columns[2], cpus=columns[3], bps=columns[4]
+        queue=columns[0],
+        rate_per_s=columns[1],
+        unseen=columns[2],
+        cpus=columns[3],
+        bps=columns[4],
+        work=columns[5],
     )
     x = make_offer(known, item, Usual().after(item)).features
     assert x.shape == (len(rows), FEATURES)

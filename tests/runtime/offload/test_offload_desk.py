@@ -173,6 +173,59 @@ def test_what_is_sent_after_telemetry_was_measured_waits_too() -> None:
     assert world.desk.told(9.0)["helpers"]["a"]["queue"] == 3, "of an earlier turn"
 
 
+def test_what_a_dispatcher_measures_itself_goes_before_what_it_is_told() -> None:
+    """Telemetry is held back for longer than this lasts, and was wrong; it knows the work that it sent, too."""
+    world = Watched("jsq", "a", telemetry={"every_s": 1.0, "delay_s": 100.0})
+    world.enter("a")
+    way_s = 8.0 / world.desk._known[DeviceId("a")].spec.bps
+    world.desk.hear(DeviceId("a"), Telemetry(turn=1, seen=0, queue=9, rate_per_s=1000.0), -100.0)
+    world.desk.decide(1.0, 4.0, 0.0)
+    world.desk.decide(1.0, 1.0, 0.0)
+    world.desk.decide(1.0, 3.0, 0.0)
+    assert world.offered[2].predicted_s[0] == pytest.approx((4 + 1 + 3) / 1000 + way_s), "as it told"
+    world.result("a", 1, 2.0 + way_s)
+    world.result("a", 2, 2.5 + way_s, error="it raised")
+    world.desk.decide(1.0, 5.0, 2.5 + way_s)
+    assert world.offered[3].predicted_s[0] == pytest.approx((3 + 5) / 2 + way_s), "4 in 2 s"
+    world.desk.leave(DeviceId("a"))
+    world.enter("a")
+    world.desk.decide(1.0, 5.0, 3.0)
+    assert world.offered[4].predicted_s[0] == pytest.approx(5 / 2 + way_s), "what was there is lost"
+
+
+def test_late_telemetry_changes_nothing_once_results_come() -> None:
+    """Dispatchers choose the same whether helpers are heard at once or 3 s late."""
+    for policy in ("sed", "jsq", "hybrid"):
+        chosen = []
+        for delay_s in (0.0, 3.0):
+            world = Watched(policy, "ab", telemetry={"every_s": 1.0, "delay_s": delay_s}, deadline_s=1.0)
+            lines = {"a": Line(0.3), "b": Line(0.5)}
+            for name in "ab":
+                world.enter(name)
+            names: list[str | None] = []
+            ends: list[tuple[float, int, str]] = []
+            for step in range(200):
+                now_s = 0.25 * step
+                while ends and ends[0][0] <= now_s:
+                    end_s, number, name = heapq.heappop(ends)
+                    how = Telemetry(
+                        turn=1 + "ab".index(name),
+                        seen=number,
+                        queue=lines[name].queue(end_s),
+                        rate_per_s=7.0 + number % 5,
+                    )
+                    told = Result(number=number, turn=how.turn, value=None, error=None, telemetry=how)
+                    world.desk.result(DeviceId(name), told, end_s)
+                world.desk.expire(now_s)
+                choice = world.desk.decide(1.0, 1.0, now_s)
+                names.append(choice.name)
+                if choice.name is not None:
+                    heapq.heappush(ends, (lines[choice.name].add(now_s), choice.number, choice.name))
+            chosen.append(names)
+        assert chosen[0] == chosen[1], policy
+        assert set(chosen[0]) >= {"a", "b"}, policy
+
+
 def test_a_helper_that_never_told_its_speed_is_chosen_all_the_same() -> None:
     for policy in DISPATCHERS:
         world = Watched(policy, "a")

@@ -148,6 +148,86 @@ def test_hybrid_meets_as_many_as_the_best_queue_policy(situation: str) -> None:
     assert mean_met(CLAIRVOYANT, settings) >= hybrid - 0.01
 
 
+LIVE = replace(
+    QUEUES,
+    rate_per_s=4.0,
+    spread=2.8,
+    deadline_s=0.5,
+    load=0.8,
+    link_bps=20e6,
+    item_bytes=45e3,
+    paced=True,
+    measured=True,
+    jitter=0.5,
+)
+"""As apps/offload is on the testbed: two items of a usual helper's fill a deadline, and no item is quite as foretold."""
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_hybrid_meets_as_many_where_times_vary_and_runs_are_short(situation: str) -> None:
+    settings = replace(LIVE, situation=situation)
+    met = {
+        policy: float(np.mean([simulate_queues(settings, policy, 545, seed).met for seed in range(8)]))
+        for policy in ("round-robin", "p2c", "jsq", "sed", "hybrid")
+    }
+    hybrid = met.pop("hybrid")
+    assert hybrid >= max(met.values()) - 0.01
+    assert situation in ("steady", "stale") or hybrid > max(met.values()) + 0.15
+
+
+def test_what_a_dispatcher_measures_itself_is_better_than_what_it_is_told_late() -> None:
+    """Where items differ much, and are as they are said to be, to know what was sent is to know what waits."""
+    settings = replace(LIVE, situation="stale", work_spread=16.0, jitter=0.1)
+
+    def met(policy: str, *, own: bool) -> float:
+        told = replace(settings, own=own)
+        return float(np.mean([simulate_queues(told, policy, 545, seed).met for seed in range(6)]))
+
+    assert met("sed", own=True) > met("sed", own=False) + 0.02
+    assert met("hybrid", own=True) > met("hybrid", own=False) + 0.01
+    assert met("jsq", own=True) == met("jsq", own=False), "who counts items goes by nothing of it"
+
+
+def test_items_that_vary_are_foretold_right_on_average() -> None:
+    yard = drawn_yard(replace(LIVE, jitter=0.7), 20_000, 1)
+    surprise = yard.work / yard.complexity
+    assert surprise.mean() == pytest.approx(1.0, abs=4 * surprise.std() / math.sqrt(20_000))
+    assert np.log(surprise).std() == pytest.approx(0.7, rel=0.03)
+    assert abs(np.corrcoef(yard.work / yard.complexity, yard.complexity)[0, 1]) < 0.03
+    assert (drawn_yard(QUEUES, 100, 1).work == drawn_yard(QUEUES, 100, 1).complexity).all()
+    gaps = np.diff(yard.arrives_s)
+    assert gaps == pytest.approx(np.full(len(gaps), 1 / (0.8 * yard.rate_per_s.sum())))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 3.0])
+def test_helpers_tell_what_they_measured_so_much_later(
+    monkeypatch: pytest.MonkeyPatch, delay_s: float
+) -> None:
+    """One helper, all items alike: by its rate, from when the first was done, and before that by its processors."""
+    predicted: list[float] = []
+
+    class Recorder:
+        def choose(self, offer: Offer) -> int | None:
+            predicted.append(float(offer.predicted_s[0] - offer.transfer_s[0]))
+            return 0
+
+        def feedback(self, helper: int, offer: Offer, happy: bool) -> None:
+            pass
+
+    monkeypatch.setattr(offload_queues, "learner", lambda *asked: Recorder())
+    settings = replace(
+        LIVE, helpers=1, jitter=0.0, work_spread=1.0, load=0.5, link_bps=1e12, own=False, delay_s=delay_s
+    )
+    simulate_queues(settings, "jsq", 20, 0)
+    arrives_s = drawn_yard(settings, 20, 0).arrives_s
+    known_s = arrives_s[0] + 1 / settings.rate_per_s + delay_s
+    known = arrives_s >= known_s + settings.telemetry_s
+    assert 0 < known.sum() < 20
+    assert np.array(predicted)[known] == pytest.approx(np.full(known.sum(), 1 / settings.rate_per_s))
+    guessed = arrives_s < known_s
+    assert np.array(predicted)[guessed] == pytest.approx(np.full(guessed.sum(), settings.deadline_s / 2))
+
+
 def test_a_helper_that_fails_fast_swallows_what_goes_by_queues() -> None:
     """Its queue is always empty; hybrid learns from the bits and sends it little."""
     settings = replace(QUEUES, situation="fails-fast")
