@@ -22,7 +22,7 @@ from edgeray.planning import chosen_policy
 from edgeray.results import read_values
 from edgeray.spec import App
 from edgeray.telemetry.rounds import RoundsReader
-from policies.model import Mode
+from policies.model import TRAINS, Mode
 
 if TYPE_CHECKING:
     from edgeray.scheduler.views import JobView
@@ -56,7 +56,7 @@ class JobHandle:
             raise EdgeRayError(f"{self.id} has no results: it is {view.phase}: {view.detail}")
         kept = results_folder(self.id) if folder is None else Path(folder)
         outputs = self._client.fetch(self.id, kept)
-        if view.mode == "loop":
+        if view.mode in TRAINS:
             return {str(output.part): kept / output.file for output in outputs}
         return read_values(kept, outputs)
 

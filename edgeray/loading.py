@@ -66,10 +66,12 @@ def read_job_files(paths: Sequence[Path], *, resume: str | None = None) -> JobFi
             )
     if kinds[first] is _Kind.TRAINING:
         return _of_training(paths, resume)
+    if kinds[first] in (_Kind.BATCHES, _Kind.FOG):
+        return _of_learning(paths, kinds[first], resume)
     if resume is not None:
         raise BadInputError(
             f"--resume {resume}: {first} does not train a model\n"
-            "  expected: a job of kind: split-training, which keeps checkpoints\n"
+            "  expected: a job that trains one, which keeps checkpoints\n"
             "  remedy:   leave --resume out"
         )
     if kinds[first] in (_Kind.OFFLOAD, _Kind.FRAMES):
@@ -81,6 +83,8 @@ class _Kind(Enum):
     """What a job is, in words."""
 
     TRAINING = "is split training"
+    BATCHES = "trains in cycles (kind: batch-training)"
+    FOG = "trains on points that are collected (kind: fog-training)"
     STREAMS = "watches cameras (kind: streams)"
     OFFLOAD = "has items go to helpers (kind: offload)"
     FRAMES = "has frames with deadlines (kind: frames)"
@@ -88,10 +92,14 @@ class _Kind(Enum):
 
 
 def _kind_of(path: Path) -> _Kind:
-    from edgeray.spec import is_split_training, is_streams, online_mode
+    from edgeray.spec import is_batches, is_fog, is_split_training, is_streams, online_mode
 
     if is_split_training(path):
         return _Kind.TRAINING
+    if is_batches(path):
+        return _Kind.BATCHES
+    if is_fog(path):
+        return _Kind.FOG
     if (mode := online_mode(path)) is not None:
         return _Kind.OFFLOAD if mode == "offload" else _Kind.FRAMES
     return _Kind.STREAMS if is_streams(path) else _Kind.TASKS
@@ -121,6 +129,19 @@ def _of_training(paths: Sequence[Path], resume: str | None) -> JobFiles:
             )
     return JobFiles(
         paths=tuple(paths), mode="loop", folder=_only_folder([job.folder for job in jobs]), resume=resume
+    )
+
+
+def _of_learning(paths: Sequence[Path], kind: _Kind, resume: str | None) -> JobFiles:
+    from edgeray.spec import load_batches, load_fog
+
+    batches = kind is _Kind.BATCHES
+    jobs = [load_batches(path) if batches else load_fog(path) for path in paths]
+    return JobFiles(
+        paths=tuple(paths),
+        mode="batches" if batches else "fog",
+        folder=_only_folder([job.folder for job in jobs]),
+        resume=resume,
     )
 
 

@@ -12,12 +12,25 @@ from edgeray.policy_names import check_mode, default_policy, policy_named
 from edgeray.profiler import ProfileStore, merge
 from edgeray.scheduler.views import plan_json
 from edgeray.spec import App, Cluster, check_job_on_cluster
-from policies.model import Decision, Device, DeviceId, JobId, Mode, Network, Profile, Snapshot, Workload
+from policies.model import (
+    TRAINS,
+    Decision,
+    Device,
+    DeviceId,
+    JobId,
+    Mode,
+    Network,
+    Profile,
+    Snapshot,
+    Workload,
+)
 
 _MODES: dict[Mode, str] = {
     "stream": "is a stream",
     "once": "is a one-shot job (mode: once)",
     "loop": "trains a model (kind: split-training)",
+    "batches": "trains a model in cycles (kind: batch-training)",
+    "fog": "trains a model on points that are collected (kind: fog-training)",
     "cameras": "watches cameras (kind: streams)",
     "offload": "has items go to helpers (kind: offload)",
     "frames": "has frames with deadlines (kind: frames)",
@@ -26,6 +39,8 @@ _LACKING: dict[Mode, str] = {
     "stream": "declared or measured yet of how long its tasks take",
     "once": "declared or measured yet of how long its tasks take",
     "loop": "measured yet of how long its model takes",
+    "batches": "measured yet of how long its model takes",
+    "fog": "measured yet of it",
     "cameras": "measured yet of how long its cameras' frames take",
     "offload": "measured yet of it",
     "frames": "measured yet of it",
@@ -108,7 +123,7 @@ def stored_profile(app: App, network: Network, store: ProfileStore) -> Profile |
         return None
     from edgeray.client import fingerprint
 
-    name, used, trains = fingerprint(app), _devices_of(app, network), app.job.mode == "loop"
+    name, used, trains = fingerprint(app), _devices_of(app, network), app.job.mode in TRAINS
     found = {}
     for device in used:
         if device.type not in found and (rows := store.get(name, device)) is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from edgeray.errors import BadInputError
 from edgeray.spec.declared_numbers import DeclaredJob
 from policies.batch.instance import BatchPlan
-from policies.batch.registry import BATCH_POLICIES
+from policies.batch.registry import load_batch_policy
 from policies.deadline.frame import FramePlan
 from policies.deadline.policy import FRAME_POLICIES
 from policies.linear import SolverError
@@ -106,7 +106,7 @@ _TOLD: Mapping[type, Callable[[Any], dict[str, Any]]] = {
 }
 _KINDS: Mapping[str, _Kind] = {
     "streams": _Kind("load-aware", load_stream_policy),
-    "batch-training": _Kind("mel-exact", lambda name: function_named(name, BATCH_POLICIES, "batch training")),
+    "batch-training": _Kind("mel-exact", load_batch_policy),
     "fog-training": _Kind(
         "network-aware", lambda name: function_named(name, MOVEMENT_POLICIES, "fog training")
     ),

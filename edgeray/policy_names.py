@@ -7,7 +7,9 @@ from importlib.metadata import entry_points
 from policies.model import Mode, Policy
 from policies.placement.replicas import WithReplicas
 from policies.registry import (
+    BATCH_JOB_POLICIES,
     CAMERA_POLICIES,
+    FOG_POLICIES,
     FRAME_JOB_POLICIES,
     OFFLOAD_POLICIES,
     ONE_SHOT_POLICIES,
@@ -21,6 +23,8 @@ DEFAULTS: dict[Mode, str] = {
     "stream": "joint",
     "once": "portfolio",
     "loop": "edgesplit-overlap",
+    "batches": "mel-exact",
+    "fog": "network-aware",
     "cameras": "load-aware",
     "offload": "hybrid",
     "frames": "djos",
@@ -30,6 +34,8 @@ _BUILT_IN: dict[Mode, tuple[str, ...]] = {
     "stream": POLICIES,
     "once": ONE_SHOT_POLICIES,
     "loop": TRAINING_POLICIES,
+    "batches": BATCH_JOB_POLICIES,
+    "fog": FOG_POLICIES,
     "cameras": CAMERA_POLICIES,
     "offload": OFFLOAD_POLICIES,
     "frames": FRAME_JOB_POLICIES,
@@ -38,6 +44,8 @@ _JOBS: dict[Mode, str] = {
     "stream": "streams",
     "once": "one-shot jobs (mode: once)",
     "loop": "split training (kind: split-training)",
+    "batches": "batches of a cycle (kind: batch-training)",
+    "fog": "points that are collected (kind: fog-training)",
     "cameras": "cameras (kind: streams)",
     "offload": "items that go to helpers (kind: offload)",
     "frames": "frames with deadlines (kind: frames)",

@@ -9,9 +9,14 @@ from functools import partial
 from typing import Any, get_type_hints
 
 from policies.bandit.registry import DISPATCHERS
+from policies.batch.instance import BatchInstance
+from policies.batch.registry import BATCH_POLICIES
+from policies.batch.training import BatchTraining
 from policies.deadline.policy import FRAME_POLICIES
 from policies.makespan.policy import Cpop, Heft, Peft, Portfolio
 from policies.model import Policy
+from policies.movement.instance import MovementInstance
+from policies.movement.registry import MOVEMENT_POLICIES
 from policies.online.shares import OnlinePlacement
 from policies.partition.registry import SPLIT_POLICIES
 from policies.partition.training import SplitTraining
@@ -40,6 +45,10 @@ _ONE_SHOT: dict[str, Callable[[], Policy]] = {
     "portfolio": Portfolio,
 }
 _TRAINING: dict[str, Callable[[], Policy]] = {name: partial(SplitTraining, name) for name in SPLIT_POLICIES}
+_BATCHES: dict[str, Callable[[], Policy]] = {name: partial(BatchTraining, name) for name in BATCH_POLICIES}
+_FOG: dict[str, Callable[[], Policy]] = {
+    name: partial(OnlinePlacement, name, "fog") for name in MOVEMENT_POLICIES
+}
 _CAMERAS: dict[str, Callable[[], Policy]] = {name: partial(StreamMapping, name) for name in STREAM_POLICIES}
 _OFFLOAD: dict[str, Callable[[], Policy]] = {
     name: partial(OnlinePlacement, name, "offload") for name in DISPATCHERS
@@ -47,7 +56,7 @@ _OFFLOAD: dict[str, Callable[[], Policy]] = {
 _FRAMES: dict[str, Callable[[], Policy]] = {
     name: partial(OnlinePlacement, name, "frames") for name in FRAME_POLICIES
 }
-_BUILT_IN = {**_STREAMS, **_ONE_SHOT, **_TRAINING, **_CAMERAS, **_OFFLOAD, **_FRAMES}
+_BUILT_IN = {**_STREAMS, **_ONE_SHOT, **_TRAINING, **_BATCHES, **_FOG, **_CAMERAS, **_OFFLOAD, **_FRAMES}
 
 POLICIES: tuple[str, ...] = tuple(_STREAMS)
 """The built-in ones for streams, in the order of reports."""
@@ -56,6 +65,12 @@ ONE_SHOT_POLICIES: tuple[str, ...] = tuple(_ONE_SHOT)
 
 TRAINING_POLICIES: tuple[str, ...] = tuple(_TRAINING)
 """The built-in ones for jobs that train a model, in the order of reports."""
+
+BATCH_JOB_POLICIES: tuple[str, ...] = tuple(_BATCHES)
+"""The built-in ones for jobs that train in cycles of a fixed length, in the order of reports."""
+
+FOG_POLICIES: tuple[str, ...] = tuple(_FOG)
+"""The built-in ones for jobs that train on points where these are collected or moved to, in the order of reports."""
 
 CAMERA_POLICIES: tuple[str, ...] = tuple(_CAMERAS)
 """The built-in ones for jobs that watch cameras, in the order of reports."""
@@ -70,9 +85,10 @@ FRAME_JOB_POLICIES: tuple[str, ...] = tuple(_FRAMES)
 def load_policy(name: str) -> Policy:
     """A built-in policy, or one's own: "module:Class", made without arguments, or "module:function".
 
-    A function whose argument is annotated as a StreamInstance maps cameras: a StreamPlan or NoMapping comes out. Another
-    one that takes an argument decides split training: a SplitInstance in, a SplitPlan or NoSplit out. What takes none
-    makes a policy. Raises ValueError for a name that is neither, and for what is no policy.
+    A function whose argument is annotated as a StreamInstance maps cameras: a StreamPlan or NoMapping comes out; of a
+    BatchInstance a BatchPlan, of a MovementInstance a MovementPlan. Another one that takes an argument decides split
+    training: a SplitInstance in, a SplitPlan or NoSplit out. What takes none makes a policy. Raises ValueError for a
+    name that is neither, and for what is no policy.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
@@ -99,6 +115,10 @@ def _by_function(name: str, found: Callable[..., Any]) -> Policy:
         raise TypeError(f"its annotations cannot be read: {error}") from error
     if StreamInstance in hints.values():
         return StreamMapping(name, found)
+    if BatchInstance in hints.values():
+        return BatchTraining(name, found)
+    if MovementInstance in hints.values():
+        return OnlinePlacement(name, "fog")
     return SplitTraining(name, found)
 
 

@@ -40,6 +40,15 @@ SHORTER = {
         "edgeray compare apps/split-training "
         "--policies vanilla-fl,adaptive-fl,edgesplit-fix,edgesplit,edgesplit-overlap"
     ): "edgeray compare apps/split-training --policies vanilla-fl,edgesplit-overlap --rounds 1",
+    "edgeray compare apps/batch-training --policies eta,mel,mel-exact --cycle 12s": (
+        "edgeray compare apps/batch-training --policies eta,mel-exact --cycle 8s --rounds 1"
+    ),
+    "edgeray compare apps/fog-training --policies local,federated,network-aware,network-aware-sqrt": (
+        "edgeray compare apps/fog-training --policies local,network-aware --rounds 2"
+    ),
+    "edgeray simulate apps/fog-training --topology small-world --n 50": (
+        "edgeray simulate apps/fog-training --topology small-world --n 12 --set intervals=20"
+    ),
     "edgeray compare apps/reid --policies nmno,wmno,nmwo,jstsh,load-aware": (
         "edgeray compare apps/reid --policies wmno,load-aware --seconds 5"
     ),
@@ -81,6 +90,12 @@ EXPECTED = {
     "edgeray plan apps/split-training": r"(?s)edgesplit.*c1.*c8",
     "edgeray submit apps/split-training": r"(?s)10 of 10 rounds.*model\.pt",
     "edgeray compare apps/split-training": r"(?s)vanilla-fl.*edgesplit-overlap",
+    "edgeray profile apps/batch-training": r"(?s)fast.*server.*slow",
+    "edgeray plan apps/batch-training": r"(?s)iterations.*f1.*s3",
+    "edgeray compare apps/batch-training": r"(?s)eta.*mel-exact",
+    "edgeray submit apps/fog-training": r"(?s)6 of 6 rounds.*model\.pt",
+    "edgeray compare apps/fog-training": r"(?s)local.*network-aware",
+    "edgeray simulate apps/fog-training": r"(?s)local.*network-aware",
     "edgeray profile apps/reid": r"(?s)detect/gate.*identify/door",
     "edgeray plan apps/reid": r"(?s)gate.*hub",
     "edgeray submit apps/reid": r"(?s)stopped: \d+ frames.*gate.*door",

@@ -19,12 +19,14 @@ from edgeray.telemetry.online_records import OnlineComparison
 from edgeray.telemetry.records import Comparison, OnceComparison
 from edgeray.telemetry.records import as_json as to_json
 from edgeray.telemetry.training_records import TrainingComparison
-from policies.model import ONLINE, Mode
+from policies.model import ONLINE, TRAINS, Mode
 
 POLICIES: dict[Mode, str] = {
     "stream": "lr,br,tp,otfs,otfa,joint",
     "once": "heft,cpop,peft,portfolio",
     "loop": "vanilla-fl,adaptive-fl,edgesplit-fix,edgesplit,edgesplit-overlap",
+    "batches": "eta,mel,mel-exact",
+    "fog": "local,federated,network-aware,network-aware-sqrt",
     "cameras": "nmno,wmno,nmwo,jstsh,load-aware",
     "offload": "round-robin,p2c,jsq,toof,hybrid",
     "frames": "lfos,efos,djos-slides,djos",
@@ -48,7 +50,8 @@ def compare(
         typer.Option(
             help="Which, by name, separated by commas. Default: "
             f"{POLICIES['stream']} for streams, {POLICIES['once']} for one-shot jobs, "
-            f"{POLICIES['loop']} for split training, {POLICIES['cameras']} for cameras (kind: streams), "
+            f"{POLICIES['loop']} for split training, {POLICIES['batches']} for batch training, {POLICIES['fog']} for "
+            f"fog training, {POLICIES['cameras']} for cameras (kind: streams), "
             f"{POLICIES['offload']} for kind: offload, {POLICIES['frames']} for kind: frames."
         ),
     ] = None,
@@ -66,15 +69,20 @@ def compare(
         ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(help="Split training: so many rounds, whatever the jobs say.")
+        int | None,
+        typer.Option(help="Training: so many rounds, cycles or aggregations, whatever the jobs say."),
+    ] = None,
+    cycle: Annotated[
+        str | None,
+        typer.Option(help="Batch training: how long a cycle is, such as 12s, whatever the jobs say."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/compare"),
     as_json: Json = False,
 ) -> None:
     """Run the same jobs under several policies and report what was planned and what was measured.
 
-    Of one-shot jobs (mode: once) the makespan is measured, one job at a time. Of split training (kind:
-    split-training) each round of each job, one job at a time; Ctrl-C keeps what was measured so far.
+    Of one-shot jobs (mode: once) the makespan is measured, one job at a time. Of training (kinds split-training,
+    batch-training and fog-training) each round of each job, one job at a time; Ctrl-C keeps what was measured so far.
     """
     from edgeray.cli import comparing
     from edgeray.planning import chosen_policy
@@ -82,15 +90,17 @@ def compare(
     if seconds <= 0 or interval < 0:
         raise BadInputError("--seconds must be above 0 and --interval not below 0")
     files = read_job_files(apps)
-    _check_options(files.mode, sources, rounds)
+    _check_options(files.mode, sources, rounds, cycle)
     chosen = [chosen_policy(name, files.mode) for name in distinct_names(policies or POLICIES[files.mode])]
     be_on_head()
     _, loaded = files.opened()
-    if files.mode == "loop":
-        from edgeray.cli.comparing_training import compare_training, with_rounds
+    if files.mode in TRAINS:
+        from edgeray.cli.comparing_training import compare_training, with_cycle, with_rounds
 
         jobs = loaded if rounds is None else [with_rounds(app, rounds) for app in loaded]
-        trained = compare_training(jobs, chosen)
+        trained = compare_training(
+            jobs if cycle is None else [with_cycle(app, cycle) for app in jobs], chosen
+        )
         _report_training(trained, out, as_json)
         if len(trained.runs) < len(chosen):
             raise typer.Exit(130)
@@ -118,15 +128,19 @@ def compare(
         _report(comparing.compare(arrivals, chosen, seconds=seconds, interval_s=interval), out, as_json)
 
 
-def _check_options(mode: Mode, sources: str | None, rounds: int | None) -> None:
-    if rounds is not None and mode != "loop":
-        raise BadInputError(f"--rounds {rounds}: only split training (kind: split-training) goes in rounds")
+def _check_options(mode: Mode, sources: str | None, rounds: int | None, cycle: str | None) -> None:
+    if cycle is not None and mode != "batches":
+        raise BadInputError(f"--cycle {cycle}: only batch training (kind: batch-training) goes in cycles")
+    if rounds is not None and mode not in TRAINS:
+        raise BadInputError(
+            f"--rounds {rounds}: only training (kind: split-training and others) goes in rounds"
+        )
     if rounds is not None and rounds < 1:
         raise BadInputError(f"--rounds {rounds}: expected 1 or more")
-    if sources is not None and mode == "loop":
+    if sources is not None and mode in TRAINS:
         raise BadInputError(
-            f"--sources {sources}: split training has no sources\n"
-            "  remedy:   name `clients` and the `server` in the job file"
+            f"--sources {sources}: training has no sources\n"
+            "  remedy:   name the devices that train, and the `server`, in the job file"
         )
     if sources is not None and mode in ONLINE:
         raise BadInputError(

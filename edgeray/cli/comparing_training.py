@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from rich.live import Live
 from rich.text import Text
@@ -13,21 +14,50 @@ from edgeray.cli import comparing
 from edgeray.cli.console import say, stderr
 from edgeray.cli.training import TrainingWatch, summary_lines
 from edgeray.client import LEASE_S, Client
+from edgeray.errors import BadInputError
 from edgeray.scheduler.views import JobView
-from edgeray.spec import App
+from edgeray.spec import App, Code
+from edgeray.spec.units import SECONDS, UnitError
 from edgeray.telemetry.training_records import TrainingComparison, TrainingPolicyRun, TrainingRun
 from edgeray.telemetry.training_runs import training_run
 from policies.model import CutProfile, Network
 
 
 def with_rounds(app: App, rounds: int) -> App:
-    """The same training in so many rounds."""
-    assert app.job.training is not None, "only of split training"
+    """The same training in so many rounds; of fog training in as many intervals as these are."""
+    assert app.job.training is not None, "only of training"
     code = {
-        task: replace(named, args={**named.args, "recipe": {**named.args["recipe"], "rounds": rounds}})
-        for task, named in app.code.items()
+        task: replace(named, args=_args_with_rounds(named.args, rounds)) for task, named in app.code.items()
     }
     return replace(app, job=replace(app.job, training=replace(app.job.training, rounds=rounds)), code=code)
+
+
+def _args_with_rounds(args: Mapping[str, Any], rounds: int) -> dict[str, Any]:
+    told = {**args, "recipe": {**args["recipe"], "rounds": rounds}}
+    if "fog" in args:
+        told["fog"] = {**args["fog"], "intervals": rounds * args["fog"]["aggregate"]}
+    return told
+
+
+def with_cycle(app: App, cycle: str) -> App:
+    """The same batch training in cycles of this length, such as 12s. Raises BadInputError for what is no length."""
+    training = app.job.training
+    assert training is not None and training.cycles is not None, "only of batch training"
+    try:
+        cycle_s = SECONDS.parse(cycle)
+    except UnitError as error:
+        raise BadInputError(f"--cycle {cycle}: {error.problem}\n  expected: {error.expected}") from error
+    if cycle_s <= 0:
+        raise BadInputError(f"--cycle {cycle}: expected a time above 0, such as 12s")
+    served = app.code[training.server]
+    assert isinstance(served, Code), "its tasks are EdgeRay's own"
+    code = replace(served, args={**served.args, "cycle": {**served.args["cycle"], "cycle_s": cycle_s}})
+    cycles = replace(training.cycles, cycle_s=cycle_s)
+    return replace(
+        app,
+        job=replace(app.job, training=replace(training, cycles=cycles)),
+        code={**app.code, training.server: code},
+    )
 
 
 def compare_training(apps: Sequence[App], policies: Sequence[str]) -> TrainingComparison:

@@ -21,6 +21,7 @@ from edgeray.errors import BadInputError, EdgeRayError
 from edgeray.loading import read_job_files
 from edgeray.telemetry.rounds import write_rounds
 from edgeray.web.numbers import finite
+from policies.model import TRAINS
 
 if TYPE_CHECKING:
     from edgeray.results import Output
@@ -70,7 +71,7 @@ def profile(
         began = time.monotonic()
         by_type = client.call("profile", client.package(loaded), again=again, timeout_s=1800.0)
     say(f"profile of {loaded.job.id}: {time.monotonic() - began:.1f} s")
-    if files.mode == "loop":
+    if files.mode in TRAINS:
         _print_cuts(loaded.job.id, by_type, as_json)
     elif as_json:
         rows = {kind: {t: asdict(m) for t, m in found.items()} for kind, found in by_type.items()}
@@ -166,7 +167,7 @@ def submit(
     watch = TrainingWatch(client.call, training.rounds, say) if training else None
     view = _follow(client, job, seconds, watch.line if watch else progress_line)
     folder = out or results_folder(job)
-    outputs = client.fetch(job, folder) if view.mode in ("once", "loop") and view.phase == "done" else ()
+    outputs = client.fetch(job, folder) if view.mode in ("once", *TRAINS) and view.phase == "done" else ()
     if watch is not None:
         _report_training(view, folder, outputs, watch, as_json)
     else:
@@ -359,9 +360,10 @@ def _once_cells(view: JobView) -> tuple[str, ...]:
 
 
 def _loop_cells(view: JobView) -> tuple[str, ...]:
+    called = "cycle" if view.mode == "batches" else "round"
     return (
-        f"{view.rounds_done} of {view.rounds_total} rounds",
-        f"{seconds_text(view.round_s)} a round" if view.round_s is not None else "-",
+        f"{view.rounds_done} of {view.rounds_total} {called}s",
+        f"{seconds_text(view.round_s)} a {called}" if view.round_s is not None else "-",
         seconds_text(planned(view.plan, "predicted_s")),
         "-",
     )
@@ -376,7 +378,7 @@ def _camera_cells(view: JobView) -> tuple[str, ...]:
 _CELLS = {
     "stream": _stream_cells,
     "once": _once_cells,
-    "loop": _loop_cells,
+    **dict.fromkeys(TRAINS, _loop_cells),
     "cameras": _camera_cells,
     "offload": online_cells,
     "frames": online_cells,

@@ -92,14 +92,18 @@ def online_cells(view: JobView) -> tuple[str, ...]:
     return f"{told.get('frames', 0)} frames", energy, "-", "-"
 
 
+SERVERS = ("dispatch", "server")
+"""Tasks that decide, in jobs that do so while they run."""
+
+
 def print_online_plan(job: dict[str, Any], policy: str) -> None:
     """Where its tasks are, and what its flows get; the rest is decided while it runs."""
     table = Table(title=f"{job['name']}: {policy} decides while it runs", title_justify="left")
     for column in ("task", "device", "way to the server", "guaranteed", "at most"):
         table.add_column(column)
-    flows = {flow["from"]: flow for flow in job["flows"]}
+    flows = {flow["from"]: flow for flow in job["flows"] if flow["to"] in SERVERS}
     for task, device in job["placement"].items():
-        flow = flows.get(task) if task not in ("dispatch", "server") else None
+        flow = flows.get(task)
         route = " → ".join(flow["route"]) if flow else "-"
         rates = (bps_text(flow["rate_bps"]), bps_text(flow["ceil_bps"])) if flow else ("-", "-")
         table.add_row(task, device, route, *rates)

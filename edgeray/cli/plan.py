@@ -13,6 +13,7 @@ from edgeray.cli.console import bps_text, bytes_text, print_json, seconds_text, 
 from edgeray.cli.gantt import gantt
 from edgeray.cli.jobs import Json, PolicyName
 from edgeray.cli.online import print_online_plan
+from edgeray.cli.plan_batches import plan_batches
 from edgeray.cli.plan_declared import plan_declared
 from edgeray.cli.plan_split import plan_split
 from policies.model import ONLINE
@@ -41,18 +42,23 @@ def plan(
     job cannot be placed. Of split training (kind: split-training) it decides each device's cut and rate, and tells
     how long a round takes and that no round can be shorter than so much; what a job declares needs no cluster file.
     Of cameras (kind: streams) it decides where each one's people are found and re-identified, and tells the frames a
-    second that each can have. Jobs of kind offload and frames decide while they run: planned are their places and
-    flows. Declared numbers of kind streams, batch-training, fog-training and frames can be planned, too.
+    second that each can have. Of batch training (kind: batch-training) it decides how many samples each learner gets in
+    the first cycle, and how often it goes through them. Jobs of kind fog-training, offload and frames decide while they
+    run: planned are their places and flows. Declared numbers of kind streams, batch-training, fog-training and frames
+    can be planned, too.
     """
     from edgeray.planning import chosen_policy, decide, decision_json, mode_of_all, workloads_of
     from edgeray.profiler import ProfileStore
-    from edgeray.spec import load_cluster, load_on
+    from edgeray.spec import is_batches, load_cluster, load_on
     from edgeray.spec.declared_numbers import declared_kind
     from edgeray.spec.split_training import is_split_training
     from edgeray.testbed import require_current
 
     if any(declared_kind(path) for path in job_files):
         plan_declared(job_files, policy, as_json)
+        return
+    if any(is_batches(path) for path in job_files):
+        plan_batches(job_files, policy, cluster, as_json)
         return
     if any(is_split_training(path) for path in job_files):
         plan_split(job_files, policy, cluster, as_json)
@@ -79,7 +85,7 @@ def _print_plan(answer: dict[str, Any]) -> None:
             print_timetable(job, answer["policy"])
         elif job.get("mode") == "cameras":
             _print_mapping(job, answer["policy"])
-        elif job.get("mode") in ONLINE:
+        elif job.get("mode") in ("fog", *ONLINE):
             print_online_plan(job, answer["policy"])
         else:
             _print_stream(job, answer["policy"])

@@ -31,8 +31,8 @@ def reproduce(
         str,
         typer.Argument(
             help="ents: Fig. 3.11 a-f. dcei: Figs. 5.5 and 5.7 to 5.10, cameras. toof: items to helpers, Figs. 2 and 3. "
-            "djos: frames with deadlines. mel: batches of learners, Fig. 1. fog: data moved between them, Table III and "
-            "Figs. 5, 7 and 8."
+            "djos: frames with deadlines. mel: batches of learners, Figs. 1 and 2. fog: data moved between "
+            "them, Tables II and III and Figs. 4 to 8."
         ),
     ] = "ents",
     quick: Annotated[
@@ -44,8 +44,8 @@ def reproduce(
     seeds: Annotated[
         int | None,
         typer.Option(
-            help=f"How many draws for each point. ents: {SEEDS}; dcei and toof: 20; djos: 5; mel: 50, for feasibility; "
-            "fog: 10. Fewer with --quick."
+            help=f"How many draws for each point. ents: {SEEDS}; dcei and toof: 20; djos: 5; mel: 50, for feasibility, "
+            "3 of them trained; fog: 10, half of them trained. Fewer with --quick."
         ),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="How many processes; as many as there are cores.")] = None,

@@ -25,7 +25,7 @@ class LoopContext:
     """What a task of mode "loop" is called with.
 
     peers: the tasks that it has flows with, sorted. rounds: what the plan says of them. output_dir: of the job on
-    this device; what lies in its folder "results" can be fetched. cpus: cores that the device has.
+    this device; what lies in its folder "results" can be fetched. cpus: cores that the device has. policy: the plan's.
     stop: set when the stage is to end; connections are closed then.
     """
 
@@ -35,6 +35,7 @@ class LoopContext:
         self.device: DeviceId = plan.device
         self.peers: tuple[TaskId, ...] = tuple(sorted(lines))
         self.rounds: Rounds | None = plan.rounds
+        self.policy = plan.policy
         self.output_dir = stage.output_dir
         self.cpus = stage.cpus
         self.stop: threading.Event = stage.stopped

@@ -11,7 +11,7 @@ from typing import Protocol
 from edgeray.errors import EdgeRayError, one_line
 from edgeray.node.code import AppPackage, TaskCode
 from edgeray.profiler.store import Measurements, ProfileStore
-from policies.model import Device, DeviceId, Job, TaskId
+from policies.model import TRAINS, Device, DeviceId, Job, TaskId
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class FleetProfiler:
 
 def _taking_part(job: Job, devices: Collection[Device]) -> Collection[Device]:
     """The devices that may run some of the job: of a loop, whose tasks have devices of their own, these."""
-    if job.mode != "loop":
+    if job.mode not in TRAINS:
         return devices
     pinned = {task.device for task in job.tasks}
     return [device for device in devices if device.id in pinned]

@@ -1,4 +1,4 @@
-"""What is computed of MEL's Figure 1: its setting, the rows by policy, and what they tell.
+"""What is computed of MEL's figures: its setting, the rows by policy, and what they tell. Training is `mel_training`'s.
 
 Source: Mohammad, Sorour 2019, "Adaptive Task Allocation for Mobile Edge Learning", sec. V, Table I, as our specification
 reads it.
@@ -7,7 +7,7 @@ reads it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +19,16 @@ from policies.batch.instance import BatchInstance, Floats, batch_instance
 from policies.batch.registry import BATCH_POLICIES
 from policies.batch.relaxed import most_iterations, most_iterations_by_search
 
-Placed = Literal["edge", "area", "diverse"]
-"""edge: all at 50 m, as Table I has it. area: anywhere within. diverse: no radio, but coefficients that differ widely."""
+Placed = Literal["edge", "area", "diverse", "digits", "clothes"]
+"""edge: all at 50 m, as Table I has it. area: anywhere within. diverse: no radio, but coefficients that differ widely.
+digits, clothes: all at 50 m, and really trained on these."""
 
 SAMPLES, FEATURES, BITS = 60_000, 784, 8
 MODEL_BITS, MODEL_FLOP, CYCLES_PER_FLOP = 8_974_080, 1_123_736, 1.8
 SPEEDS_HZ = (2.4e9, 0.7e9)
 """Of half of the learners each."""
+TRAINED: Mapping[Placed, int] = {"digits": 4_000, "clothes": 20_000}
+"""Samples of each data set that are dealt out, in place of 60,000."""
 RADIUS_M, BANDWIDTH_HZ, POWER_DBM, NOISE_DBM_HZ = 50.0, 5e6, 23.0, -174.0
 
 K, QUICK_K = (4, 6, 8, 10, 14, 20, 26, 32, 40, 50), (4, 10, 20, 32, 50)
@@ -51,7 +54,7 @@ class MelTrial:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MelRow:
     """tau: iterations of the plan, whether or not it fits. relaxed: before rounding; of mel-exact, which rounds nothing,
-    its own. feasible: whether the whole batches fit the cycle."""
+    its own. feasible: whether the whole batches fit the cycle. accuracies: after each cycle of training, with spaces."""
 
     placed: Placed
     learners: int
@@ -61,6 +64,12 @@ class MelRow:
     tau: int
     relaxed: float
     feasible: bool
+    accuracies: str = ""
+
+    @property
+    def curve(self) -> tuple[float, ...]:
+        """Accuracy after each cycle."""
+        return tuple(map(float, self.accuracies.split()))
 
 
 def mel_trials(seeds: int, *, quick: bool) -> list[MelTrial]:
@@ -115,21 +124,23 @@ def instance_of(trial: MelTrial) -> BatchInstance:
             rng.uniform(0.01, 0.2, n), rng.uniform(0, 0.3, n), sending_s, n * DIVERSE_SAMPLES, cycle_s
         )
     part = rng.random(n) if trial.placed == "area" else np.ones(n)
-    return radio_instance(RADIUS_M * np.sqrt(part), cycle_s)  # uniform over a disc
+    samples = TRAINED.get(trial.placed, SAMPLES)
+    return radio_instance(RADIUS_M * np.sqrt(part), cycle_s, samples)  # uniform over a disc
 
 
-def radio_instance(distances_m: Floats, cycle_s: float) -> BatchInstance:
-    """Table I for learners so far away; the first half of them is fast."""
+def radio_instance(distances_m: Floats, cycle_s: float, samples: int = SAMPLES) -> BatchInstance:
+    """Table I for learners so far away; the first half of them is fast. Fewer samples than the paper's stand for as many
+    of its own each: they take so much longer, and tau is what it is with 60,000."""
     loss_db = 7 + 2.1 * np.log10(np.maximum(distances_m, 1.0))
     noise_dbm = NOISE_DBM_HZ + 10 * math.log10(BANDWIDTH_HZ)
     rates_bps = BANDWIDTH_HZ * np.log2(1 + 10 ** ((POWER_DBM - loss_db - noise_dbm) / 10))
     n = len(distances_m)
     speeds_hz = np.repeat(SPEEDS_HZ, [(n + 1) // 2, n // 2])
     return batch_instance(
-        MODEL_FLOP * CYCLES_PER_FLOP / speeds_hz,
-        FEATURES * BITS / rates_bps,
+        MODEL_FLOP * CYCLES_PER_FLOP / speeds_hz * (SAMPLES / samples),
+        FEATURES * BITS / rates_bps * (SAMPLES / samples),
         2 * MODEL_BITS / rates_bps,
-        SAMPLES,
+        samples,
         cycle_s,
     )
 

@@ -57,7 +57,7 @@ def _taken(
             return workload.held_bytes(plan.placement), _largest_rates(plan, crossing)
         case "cameras":
             return _memory_of_cameras(workload, plan), _rates_of_loop(plan, crossing)
-        case "offload" | "frames":
+        case "batches" | "fog" | "offload" | "frames":
             return workload.held_bytes(plan.placement), _rates_of_loop(plan, crossing)
         case "loop":
             return _memory_of_loop(workload, plan, network), _rates_of_loop(plan, crossing)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from edgeray.scheduler.jobs import JobRecord
 from edgeray.scheduler.snapshots import snapshot
-from policies.model import ONLINE, Decision, Mode, Network, Policy
+from policies.model import ONLINE, TRAINS, Decision, Mode, Network, Policy
 
-MODES: tuple[Mode, ...] = ("once", "loop", *ONLINE, "cameras", "stream")
+MODES: tuple[Mode, ...] = ("once", *TRAINS, *ONLINE, "cameras", "stream")
 """The order of decisions: plans of one-shot jobs, and of tasks side by side, stay as they are; what is adjusted comes
 after them."""
 

@@ -1,14 +1,15 @@
 """Tasks side by side: stages that die are started again, devices that are lost are done without. Pure.
 
-A job of mode "loop", "cameras", "offload" or "frames" has one server and many clients, each device's tasks in one
-stage. Its rules:
+A job of mode "loop", "batches", "fog", "cameras", "offload" or "frames" has one server and many clients, each device's
+tasks in one stage. Its rules:
 - A stage whose process died, or that lost its peer, is deployed again, at most RESTARTS times a device. After that a
   client is given up, and a server ends the job as failed. A stage whose code raised fails the job at once.
 - A client's device that is lost is done without; when it comes back, its stage is deployed again, and started once its
   flows are enforced. The server's device, or a relay that a client's flows need, fails the job when it is lost.
-- While one client of a loop is left, the job goes on. When the server's stage ends well, so does the job.
+- While one client of a job that trains is left, the job goes on. When the server's stage ends well, so does the job.
 - Cameras are watched elsewhere when a device is lost, and their flows go other ways where it was a relay; items and
-  frames have other helpers, or none for a while. Neither that, nor that no client is left, ends such a job.
+  frames have other helpers, or none for a while. Neither that, nor that no client is left, ends such a job. Points of fog
+  training stay where they are while a relay is lost that they would go over.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from edgeray.scheduler.cluster import Cluster
 from edgeray.scheduler.effects import DeployStage, Effect, MapStreams, StartStage, StopStage
 from edgeray.scheduler.jobs import JobRecord, Phase, changed, flow_rules, stage_plans
 from edgeray.scheduler.rulebook import RuleBook
-from policies.model import DeviceId, Plan, TaskId
+from policies.model import TRAINS, DeviceId, Plan, TaskId
 
 RESTARTS = 3
 """How often a device's stage is started again; a device that was lost and came back starts anew."""
@@ -88,7 +89,7 @@ class Loops:
         if device == _server(record):
             return Ending(phase=Phase.FAILED, reason=lost)
         others = [client for client in record.stages if client not in (device, _server(record))]
-        if record.mode == "loop" and (
+        if record.mode in ("loop", "batches") and (
             needing := [client for client in others if device in _carriers(record, [client])]
         ):
             names = ", ".join(_named(record, client) for client in sorted(needing))
@@ -173,7 +174,7 @@ class Loops:
     ) -> Outcome:
         """These clients' devices are absent from now on. how: which of the attendance's sets they go to."""
         how.update(devices)
-        if record.mode == "loop" and _clients(record) <= record.attendance.absent:
+        if record.mode in TRAINS and _clients(record) <= record.attendance.absent:
             return Ending(phase=Phase.FAILED, reason=f"no client is left: {reason}")
         for device in devices:
             record.attendance.entering.pop(device, None)

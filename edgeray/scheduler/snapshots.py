@@ -7,15 +7,13 @@ from dataclasses import replace
 
 from edgeray.scheduler.jobs import JobRecord
 from policies.makespan.residual import LEAST_PART
-from policies.model import ONLINE, DeviceId, LinkId, Mode, Network, Snapshot
+from policies.model import ONLINE, TRAINS, DeviceId, LinkId, Mode, Network, Snapshot
 
 HIDDEN: dict[Mode, tuple[Mode, ...]] = {
-    "once": ("loop", "cameras", *ONLINE),
-    "loop": ("cameras", *ONLINE),
-    "offload": ("once", "loop", "cameras", *ONLINE),
-    "frames": ("once", "loop", "cameras", *ONLINE),
-    "cameras": ("once", "loop", *ONLINE),
-    "stream": ("once", "loop", "cameras", *ONLINE),
+    "once": (*TRAINS, "cameras", *ONLINE),
+    "loop": ("batches", "fog", "cameras", *ONLINE),
+    **dict.fromkeys(("batches", "fog", *ONLINE, "stream"), ("once", *TRAINS, "cameras", *ONLINE)),
+    "cameras": ("once", *TRAINS, *ONLINE),
 }
 """By the mode of a policy, the jobs of which it only sees what they leave."""
 

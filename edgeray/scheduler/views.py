@@ -9,6 +9,7 @@ from typing import Any
 from edgeray.scheduler.jobs import JobRecord
 from edgeray.telemetry.records import DeviceSample, as_json
 from policies.model import (
+    Cycle,
     Device,
     Flow,
     JobId,
@@ -17,6 +18,7 @@ from policies.model import (
     Plan,
     Rounds,
     Streams,
+    TaskId,
     Timetable,
     Training,
     Workload,
@@ -154,7 +156,7 @@ def plan_json(plan: Plan, workload: Workload) -> dict[str, Any]:
         return told | _rounds_json(plan, plan.rounds, workload, workload.job.training)
     if plan.mapped is not None and workload.job.streams is not None:
         return told | _mapped_json(plan.mapped, workload.job.streams)
-    if workload.job.online is not None:
+    if workload.job.side_by_side:
         return told | {"mode": workload.job.mode}
     if workload.job.replicas:
         share = {task.id: task.share for task in workload.job.tasks}
@@ -216,7 +218,24 @@ def _rounds_json(plan: Plan, rounds: Rounds, workload: Workload, training: Train
             "bound_s": rounds.bound_s,
             "server": plan.placement[training.server],
             "total": training.rounds,
+            **({} if rounds.cycle is None else {"cycle": _cycle_json(plan, rounds.cycle)}),
         },
+    }
+
+
+def _cycle_json(plan: Plan, cycle: Cycle) -> dict[str, Any]:
+    """Of the first cycle, by device."""
+
+    def by_device(values: Mapping[TaskId, float]) -> dict[str, float]:
+        return {plan.placement[task]: value for task, value in values.items()}
+
+    return {
+        "iterations": cycle.iterations,
+        "samples": by_device(cycle.samples),
+        "predicted_s": by_device(cycle.predicted_s),
+        "C2": by_device(cycle.C2),
+        "C1": by_device(cycle.C1),
+        "C0": by_device(cycle.C0),
     }
 
 

@@ -2,9 +2,11 @@
 
 from edgeray.spec.any_kind import load_on
 from edgeray.spec.app import App, Cluster, Code, SourceOptions
+from edgeray.spec.batch_job import BatchJob, is_batches, load_batches
 from edgeray.spec.checks import check_job_on_cluster, check_runnable
 from edgeray.spec.cluster_file import load_cluster
 from edgeray.spec.editors import json_schema
+from edgeray.spec.fog_job import FogJob, is_fog, load_fog
 from edgeray.spec.job_file import load_app
 from edgeray.spec.online_app import online_app
 from edgeray.spec.online_jobs import OnlineJob, load_online, online_mode
@@ -18,8 +20,10 @@ from edgeray.spec.write import cluster_text, job_text
 
 __all__ = [
     "App",
+    "BatchJob",
     "Cluster",
     "Code",
+    "FogJob",
     "OnlineJob",
     "SourceOptions",
     "SplitJob",
@@ -29,12 +33,16 @@ __all__ = [
     "check_job_on_cluster",
     "check_runnable",
     "cluster_text",
+    "is_batches",
+    "is_fog",
     "is_split_training",
     "is_streams",
     "job_text",
     "json_schema",
     "load_app",
+    "load_batches",
     "load_cluster",
+    "load_fog",
     "load_on",
     "load_online",
     "load_split_training",

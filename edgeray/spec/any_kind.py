@@ -6,6 +6,10 @@ from pathlib import Path
 
 from edgeray.errors import BadInputError
 from edgeray.spec.app import App, Cluster
+from edgeray.spec.batch_app import batch_app
+from edgeray.spec.batch_job import is_batches, load_batches
+from edgeray.spec.fog_app import fog_app
+from edgeray.spec.fog_job import is_fog, load_fog
 from edgeray.spec.job_file import load_app
 from edgeray.spec.online_app import online_app
 from edgeray.spec.online_jobs import load_online, online_mode
@@ -23,10 +27,14 @@ def load_on(path: str | Path, cluster: Cluster | Network, *, resume: str | None 
     """
     if is_split_training(path):
         return training_app(load_split_training(path), cluster, resume=resume)
+    if is_batches(path):
+        return batch_app(load_batches(path), cluster, resume=resume)
+    if is_fog(path):
+        return fog_app(load_fog(path), cluster, resume=resume)
     if resume is not None:
         raise BadInputError(
             f"{path} cannot go on after {resume}: it does not train a model\n"
-            "  expected: a job of split training (kind: split-training), which keeps checkpoints\n"
+            "  expected: a job of kind split-training, batch-training or fog-training, which keeps checkpoints\n"
             "  remedy:   leave --resume out"
         )
     if is_streams(path):

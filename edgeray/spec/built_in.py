@@ -51,6 +51,16 @@ class BuiltInDataset:
         return min(even, classes_each * (self.train // self.classes // owners))
 
 
+def _of_28_pixels(name: str) -> BuiltInModel:
+    return BuiltInModel(
+        run=f"edgeray.training.models:{name}",
+        keywords=("classes", "channels"),
+        side=28,
+        only=True,
+        batch_norm=False,
+    )
+
+
 def _deep(name: str, *, batch_norm: bool, keywords: tuple[str, ...] = ()) -> BuiltInModel:
     return BuiltInModel(
         run=f"edgeray.training.models:{name}",
@@ -62,13 +72,9 @@ def _deep(name: str, *, batch_norm: bool, keywords: tuple[str, ...] = ()) -> Bui
 
 
 MODELS: Mapping[ModelName, BuiltInModel] = {
-    "lenet": BuiltInModel(
-        run="edgeray.training.models:lenet",
-        keywords=("classes", "channels"),
-        side=28,
-        only=True,
-        batch_norm=False,
-    ),
+    "lenet": _of_28_pixels("lenet"),
+    "mlp": _of_28_pixels("mlp"),
+    "cnn": _of_28_pixels("cnn"),
     "vgg16": _deep("vgg16", batch_norm=False),
     "resnet50": _deep("resnet50", batch_norm=True),
     "resnet101": _deep("resnet101", batch_norm=True),

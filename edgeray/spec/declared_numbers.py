@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeray.spec.batch_job import is_batches
+from edgeray.spec.fog_job import is_fog
 from edgeray.spec.job_file import find_job_file
 from edgeray.spec.kinds import kind_among
 from edgeray.spec.online_jobs import online_mode
@@ -56,8 +58,10 @@ class DeclaredJob:
 def declared_kind(path: str | Path) -> str | None:
     """The kind that a job file, or the job.yaml of a folder, says, if it is one of these; else None.
 
-    None, too, for cameras to watch (`is_streams`), and for packets to do (`online_mode`)."""
-    return None if is_streams(path) or online_mode(path) else kind_among(path, _KINDS, expected=_EXPECTED)
+    None, too, for cameras to watch (`is_streams`), for packets to do (`online_mode`), and for models to train."""
+    if is_streams(path) or online_mode(path) or is_batches(path) or is_fog(path):
+        return None
+    return kind_among(path, _KINDS, expected=_EXPECTED)
 
 
 def load_declared(path: str | Path) -> DeclaredJob:

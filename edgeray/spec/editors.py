@@ -7,6 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from edgeray.spec.batch_form import KIND as BATCHES
+from edgeray.spec.batch_form import BatchForm
+from edgeray.spec.fog_form import KIND as FOG
+from edgeray.spec.fog_form import CostsForm, FogForm
 from edgeray.spec.named_devices import DevicesForm
 from edgeray.spec.schema import ClusterForm, JobForm
 from edgeray.spec.streams_form import KIND as STREAMS
@@ -20,12 +24,15 @@ from edgeray.spec.training_form import (
 )
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_DECLARED_STREAMS = {
-    "description": "Streams by their numbers: they can be planned, not run.",
-    "properties": {"kind": {"const": STREAMS}, "name": {"type": "string"}, "declared": {"type": "object"}},
-    "required": ["kind", "declared"],
-    "additionalProperties": False,
-}
+
+
+def _declared(kind: str) -> dict[str, Any]:
+    return {
+        "description": "Numbers to plan with: they cannot be run.",
+        "properties": {"kind": {"const": kind}, "name": {"type": "string"}, "declared": {"type": "object"}},
+        "required": ["kind", "declared"],
+        "additionalProperties": False,
+    }
 
 
 def json_schema(which: str) -> dict[str, Any]:
@@ -43,12 +50,17 @@ def json_schema(which: str) -> dict[str, Any]:
         DevicesForm,
         StreamsForm,
         ReplanForm,
+        BatchForm,
+        FogForm,
+        CostsForm,
     ]
     refs, schema = models_json_schema([(form, "validation") for form in forms])
     declares = {"required": ["declared"]}
     training = _choice(declares, refs[(DeclaredJobForm, "validation")], refs[(TrainingForm, "validation")])
-    streams = _choice(declares, _DECLARED_STREAMS, refs[(StreamsForm, "validation")])
-    others = _choice(_is_kind(STREAMS), streams, refs[(JobForm, "validation")])
+    others: dict[str, Any] = refs[(JobForm, "validation")]
+    for kind, form in ((FOG, FogForm), (BATCHES, BatchForm), (STREAMS, StreamsForm)):
+        one = _choice(declares, _declared(kind), refs[(form, "validation")])
+        others = _choice(_is_kind(kind), one, others)
     return {
         "$schema": _DRAFT,
         **schema,

@@ -10,7 +10,7 @@ from edgeray.spec.declared import check_count
 from edgeray.spec.edge_list import load_edge_list
 from edgeray.spec.graph import find_cycle, topological_order
 from edgeray.spec.replicas import check_alone, expand, places_of_copies
-from edgeray.spec.schema import AVAILABLE_KINDS, KINDS, JobForm, TaskForm, is_id
+from edgeray.spec.schema import KINDS, JobForm, TaskForm, is_id
 from edgeray.spec.validate import validate
 from edgeray.spec.wfcommons import load_wfcommons
 from edgeray.spec.words import kind_of, listed, remedy_for_name
@@ -77,19 +77,12 @@ def _check_kind(document: Document) -> None:
             expected="a job with tasks (`kind: dataflow`)",
             remedy="`edgeray plan`, `submit` and `compare` take it; in Python, edgeray.spec.load_on",
         )
-    if kind == "split-training":
+    if kind in ("split-training", "batch-training", "fog-training"):
         raise document.error(
             ("kind",),
-            "a job of split training has a model, not tasks: its tasks are made for the devices of a cluster",
+            f"a job of kind {kind} has a model, not tasks: its tasks are made for the devices of a cluster",
             expected="a job with tasks (`kind: dataflow`)",
             remedy="`edgeray plan`, `profile`, `submit` and `compare` take it; in Python, edgeray.spec.load_on",
-        )
-    if kind in KINDS:
-        raise document.error(
-            ("kind",),
-            f"kind '{kind}' is not available in this version",
-            expected=f"one of {listed(AVAILABLE_KINDS)}",
-            remedy="use a later version of EdgeRay for this job",
         )
     raise document.error(
         ("kind",),

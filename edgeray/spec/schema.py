@@ -24,7 +24,6 @@ from edgeray.spec.units import (
 )
 
 KINDS = ("dataflow", "streams", "split-training", "batch-training", "fog-training", "offload", "frames")
-AVAILABLE_KINDS = ("dataflow", "streams", "split-training", "offload", "frames")
 
 MOST_REPLICAS = 100
 _ABOVE_ZERO_S = replace(VIRTUAL_SECONDS, zero=False)

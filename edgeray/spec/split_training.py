@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from edgeray.errors import SpecError
-from edgeray.spec.app import Code, KeyPath, nearest
-from edgeray.spec.built_in import DATASETS, MODELS, BuiltInDataset, dataset_code, model_code
-from edgeray.spec.callables import check_code
+from edgeray.spec.app import KeyPath, nearest
 from edgeray.spec.job_file import find_job_file, job_name
 from edgeray.spec.kinds import kind_among
+from edgeray.spec.learning import Learned, learned_of
 from edgeray.spec.tables import Floats, Tables
 from edgeray.spec.training_form import KIND, DeclaredForm, DeclaredJobForm, PartsForm, TrainingForm
 from edgeray.spec.units import BITS, BITS_PER_S, BYTES, VIRTUAL_SECONDS, Quantity
@@ -29,17 +28,9 @@ _CAPS = replace(BITS_PER_S, zero=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """What a job trains, and how, as its file says; who the clients are is said by a cluster.
+class Trained(Learned):
+    """What a job trains, and how, as its file says (form); who the clients are is said by a cluster."""
 
-    model, dataset: their factories, with all arguments. sizes: of a data set that comes with EdgeRay. batch_norm: has
-    the model BatchNorm? None: it is one's own, and nobody looked. form: everything else.
-    """
-
-    model: Code
-    dataset: Code
-    sizes: BuiltInDataset | None
-    batch_norm: bool | None
     form: TrainingForm
 
 
@@ -115,23 +106,13 @@ def _check_what(document: Document) -> None:
 
 
 def _trained(document: Document, form: TrainingForm, folder: Path) -> Trained:
-    own = (("model", "run"), form.model.run), (("dataset", "run"), form.dataset.run), (("loss",), form.loss)
-    for path, run in own:
-        if run is not None:
-            check_code(document, path, run, folder, factory=path != ("loss",))
+    learned = learned_of(document, form, folder)
     if form.dataset.name is None and form.samples is None:
         raise document.error(
             ("dataset",),
             "nothing says how many samples a client has: the data set is your own",
             expected="`samples: ...`, of each client",
             remedy="add `samples: 1000`",
-        )
-    if form.optimizer == "adam" and form.momentum:
-        raise document.error(
-            ("momentum",),
-            "adam takes no `momentum`",
-            expected="it with `optimizer: sgd` only",
-            remedy="remove it, or write `optimizer: sgd`",
         )
     if (form.micro_batches or 1) > form.batch_size:
         raise document.error(
@@ -140,19 +121,11 @@ def _trained(document: Document, form: TrainingForm, folder: Path) -> Trained:
             expected=f"1 to {form.batch_size}",
             remedy="use fewer pieces, or larger batches",
         )
-    sizes = None if form.dataset.name is None else DATASETS[form.dataset.name]
-    if sizes is not None and (form.test_samples or 0) > sizes.test:
-        raise document.error(
-            ("test_samples",),
-            f"{form.dataset.name} has {sizes.test:,} samples to test on, not {form.test_samples:,}",
-            expected=f"0 to {sizes.test}",
-            remedy="use fewer",
-        )
     return Trained(
-        model=model_code(document, form.model, form.dataset),
-        dataset=dataset_code(document, form.model, form.dataset),
-        sizes=sizes,
-        batch_norm=None if form.model.name is None else MODELS[form.model.name].batch_norm,
+        model=learned.model,
+        dataset=learned.dataset,
+        sizes=learned.sizes,
+        batch_norm=learned.batch_norm,
         form=form,
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeray.spec.app import App, Cluster, Code
+from edgeray.spec.learning import test_samples_of
 from edgeray.spec.named_devices import RELAYS, Place
 from edgeray.spec.split_training import SplitJob, Trained
 from policies.model import DeviceId, Flow, Job, JobId, Network, Task, TaskId, Training
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 SERVER = TaskId("server")
 MICRO_BATCHES = 4
 """Of a model whose batches may be cut into pieces, if the job says nothing."""
-_TEST_SAMPLES = 1000
 
 
 def training_app(job: SplitJob, cluster: Cluster | Network, *, resume: str | None = None) -> App:
@@ -52,7 +52,7 @@ def training_app(job: SplitJob, cluster: Cluster | Network, *, resume: str | Non
         clients=devices.clients,
         samples=samples,
         classes_per_client=form.dataset.classes_per_client,
-        test_samples=_test_samples(trained),
+        test_samples=test_samples_of(form, trained.sizes),
         rounds=form.rounds,
         batch_size=form.batch_size,
         epochs=form.epochs,
@@ -172,13 +172,6 @@ def _samples(job: SplitJob, trained: Trained, clients: int) -> int:
     return most if given is None else given
 
 
-def _test_samples(trained: Trained) -> int:
-    given = trained.form.test_samples
-    if given is not None:
-        return given
-    return _TEST_SAMPLES if trained.sizes is None else min(_TEST_SAMPLES, trained.sizes.test)
-
-
 def _micro_batches(job: SplitJob, trained: Trained, recipe: Recipe) -> int:
     if trained.form.micro_batches is not None:
         return trained.form.micro_batches
@@ -194,7 +187,7 @@ def _may_have_batch_norm(recipe: Recipe, folder: Path) -> bool:
 
     from edgeray.training.build import light_model
 
-    with _imported_from(folder):
+    with imported_from(folder):
         try:
             model = light_model(recipe)
         except Exception:  # whatever it raises: the profiler will say it, on the devices that matter
@@ -203,7 +196,7 @@ def _may_have_batch_norm(recipe: Recipe, folder: Path) -> bool:
 
 
 @contextmanager
-def _imported_from(folder: Path) -> Iterator[None]:
+def imported_from(folder: Path) -> Iterator[None]:
     """The folder's modules can be imported. Afterwards they are forgotten: another folder may have some of that name."""
     before = set(sys.modules)
     sys.path.insert(0, str(folder))

@@ -11,7 +11,7 @@ from edgeray.spec.schema import BitsPerS, Id, PositiveSeconds, Run, wrong
 from edgeray.spec.words import listed, remedy_for_name, shorten
 
 KIND = "split-training"
-ModelName = Literal["lenet", "vgg16", "resnet50", "resnet101", "mobilenet_v2"]
+ModelName = Literal["lenet", "mlp", "cnn", "vgg16", "resnet50", "resnet101", "mobilenet_v2"]
 DatasetName = Literal["fashion-mnist", "mnist-5k"]
 MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 DATASET_NAMES: tuple[DatasetName, ...] = get_args(DatasetName)
@@ -134,10 +134,9 @@ Loss = Annotated[
 ]
 
 
-class TrainingForm(_Form):
-    """Training of one model by many devices and a server."""
+class LearningForm(_Form):
+    """What all kinds of training say: the model, the data, and how weights are updated."""
 
-    kind: Literal["split-training"] = Field(description="What sort of job it is.")
     name: Id | None = Field(None, description="Default: the folder's or the file's name.")
     model: Annotated[ModelForm, _named(MODEL_NAMES), _named_schema(MODEL_NAMES, "ModelForm")] = Field(
         description="What is trained."
@@ -145,20 +144,10 @@ class TrainingForm(_Form):
     dataset: Annotated[DatasetForm, _named(DATASET_NAMES), _named_schema(DATASET_NAMES, "DatasetForm")] = (
         Field(description="What it is trained on.")
     )
-    server: Id | None = Field(None, description="Device that trains the rest. Default: the cluster's head.")
-    clients: Annotated[
-        DevicesForm | None, takes_devices("clients", "all devices but the server"), DEVICES_SCHEMA
-    ] = Field(
-        None,
-        description="Devices with data: a list, or {types: [...]}. Default: all but the server, and but "
-        "those of type switch or router.",
+    server: Id | None = Field(
+        None, description="Device that averages the weights. Default: the cluster's head."
     )
-    rounds: Count = Field(10, description="Rounds: all clients train, then their weights are averaged.")
     batch_size: Count = Field(32, description="Samples of a step.")
-    epochs: Count = Field(1, description="Passes over a client's samples in a round.")
-    samples: Count | None = Field(
-        None, description="Of each client. Default: the dataset shared out; one's own dataset must say it."
-    )
     test_samples: Annotated[int, Field(strict=True, ge=0, le=10**9)] | None = Field(
         None,
         description="The averaged model is tried on so many after each round. 0: on none. Default: 1000.",
@@ -169,13 +158,35 @@ class TrainingForm(_Form):
     )
     momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.0, description="Of sgd.")
     weight_decay: Amount = Field(0.0, description="The optimizer's.")
-    keep_optimizer: Annotated[bool, Field(strict=True)] = Field(
-        False, description="Momentum and the like live on from round to round; they travel with the weights."
-    )
     loss: Loss = Field(
         None, description="module:function of (logits, labels), the mean of a batch. Default: cross-entropy."
     )
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = Field(0, description="Of all that is random.")
+    patience: PositiveSeconds | None = Field(
+        None, description="A client that is silent for so long is dropped. Default: by the plan."
+    )
+
+
+class TrainingForm(LearningForm):
+    """Training of one model by many devices and a server."""
+
+    kind: Literal["split-training"] = Field(description="What sort of job it is.")
+    server: Id | None = Field(None, description="Device that trains the rest. Default: the cluster's head.")
+    clients: Annotated[
+        DevicesForm | None, takes_devices("clients", "all devices but the server"), DEVICES_SCHEMA
+    ] = Field(
+        None,
+        description="Devices with data: a list, or {types: [...]}. Default: all but the server, and but "
+        "those of type switch or router.",
+    )
+    rounds: Count = Field(10, description="Rounds: all clients train, then their weights are averaged.")
+    epochs: Count = Field(1, description="Passes over a client's samples in a round.")
+    samples: Count | None = Field(
+        None, description="Of each client. Default: the dataset shared out; one's own dataset must say it."
+    )
+    keep_optimizer: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Momentum and the like live on from round to round; they travel with the weights."
+    )
     server_mode: Literal["nonpipe", "splitpipe-rw", "splitpipe-bf", "run-to-completion"] = Field(
         "run-to-completion", description="In which order the server works on its clients' batches."
     )
@@ -186,7 +197,4 @@ class TrainingForm(_Form):
         None,
         description="Pieces of a batch that edgesplit-overlap has under way at a time. Default: 4, or 1 where the "
         "model has BatchNorm, whose statistics pieces change.",
-    )
-    patience: PositiveSeconds | None = Field(
-        None, description="A client that is silent for so long is dropped. Default: by the plan."
     )

@@ -1,4 +1,4 @@
-"""The rounds of a job of split training while it runs: its server writes them as lines, this reads them in pieces."""
+"""The rounds of a job that trains while it runs: its server writes them as lines, this reads them in pieces."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ROUNDS = "rounds.jsonl"
 PIECE_BYTES = 256 * 1024
+SERVER = "server"
+"""The task of a job that trains which keeps its rounds."""
 
 
 class RoundsReader:
@@ -65,8 +67,11 @@ class RoundsReader:
 
 
 def server_device(plan: Mapping[str, Any] | None) -> str | None:
-    """Where the server of a job of split training runs; None before it has a plan."""
-    device: str | None = ((plan or {}).get("rounds") or {}).get("server")
+    """Where the server of a job that trains runs; None before it has a plan.
+
+    That of fog training, whose rounds nobody plans, is known by its task alone."""
+    known: Mapping[str, Any] = plan or {}
+    device: str | None = (known.get("rounds") or {}).get("server") or known.get("placement", {}).get(SERVER)
     return device
 
 

@@ -1,4 +1,4 @@
-"""Typed records of split training: what was planned, and what its rounds came to, under each policy."""
+"""Typed records of training: what was planned, and what its rounds came to, under each policy."""
 
 from __future__ import annotations
 
@@ -31,17 +31,21 @@ class PlannedClient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRun:
-    """One job of split training under one policy.
+    """One job that trains a model, under one policy.
 
-    planned_s: a round by the policy's own reckoning (P1's). predicted_s: with the server's queue and all else that P1
-    leaves out. bound_s: T_LB. median_round_s: measured, of all rounds but the first, in which much is done once; of
-    the first where there is no other. above_bound, off_prediction: median_round_s over these, less 1.
+    mode: of the job: "loop" (split training), "batches" or "fog". planned_s: a round by the policy's own reckoning
+    (P1's). predicted_s: with the server's queue and all else that P1 leaves out. bound_s: T_LB. median_round_s:
+    measured, of all rounds but the first, in which much is done once; of the first where there is no other.
+    above_bound, off_prediction: median_round_s over these, less 1.
+    Of batch training, where each cycle is predicted when it begins, predicted_s and off_prediction are medians over the
+    same cycles as median_round_s, of what was predicted and of how far off that was.
     failure: why it did not run, or did not end well; None when it did. rounds: those that were done, also then.
     """
 
     job: str
     app: str
     policy: str
+    mode: str
     plan: Mapping[str, Any] | None
     clients: tuple[PlannedClient, ...]
     micro_batches: int

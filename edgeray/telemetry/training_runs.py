@@ -1,4 +1,4 @@
-"""From a job's plan and the lines of its rounds.jsonl to records of split training. Pure."""
+"""From a job's plan and the lines of its rounds.jsonl to records of training. Pure."""
 
 from __future__ import annotations
 
@@ -39,24 +39,30 @@ def training_run(
     types: Mapping[str, str],
     cuts: CutProfile | None = None,
 ) -> TrainingRun:
-    """A job of split training that has ended. types: of the cluster's devices. cuts: those of its model."""
+    """A job that trains a model, and has ended. types: of the cluster's devices. cuts: those of its model."""
     planned: Mapping[str, Any] = (view.plan or {}).get("rounds") or {}
     measured_s = median_round_s(rounds)
+    predicted_s = planned.get("predicted_s")
+    off = _less_one(measured_s, predicted_s)
+    if own := own_predictions(rounds):
+        predicted_s = statistics.median(predicted for predicted, _ in own)
+        off = statistics.median(seconds / predicted - 1 for predicted, seconds in own)
     return TrainingRun(
         job=view.job,
         app=view.app,
         policy=view.policy,
+        mode=view.mode,
         plan=view.plan,
         clients=planned_clients(view.plan, types, cuts),
         micro_batches=planned.get("micro_batches", 1),
         planned_s=planned.get("round_s"),
-        predicted_s=planned.get("predicted_s"),
+        predicted_s=predicted_s,
         bound_s=planned.get("bound_s"),
         rounds_asked=rounds_asked,
         rounds=tuple(rounds),
         median_round_s=measured_s,
         above_bound=_less_one(measured_s, planned.get("bound_s")),
-        off_prediction=_less_one(measured_s, planned.get("predicted_s")),
+        off_prediction=off,
         failure=None if view.phase == "done" else why_not(view),
     )
 
@@ -92,6 +98,20 @@ def steady(rounds: Sequence[Round]) -> Sequence[Round]:
 
 def median_round_s(rounds: Sequence[Round]) -> float | None:
     return statistics.median(each["seconds_s"] for each in steady(rounds)) if rounds else None
+
+
+def own_prediction_s(each: Round) -> float | None:
+    """What was predicted for a round when it began: that of the slowest client; None: nothing was."""
+    return max(each.get("predicted_s", {}).values(), default=0.0) or None
+
+
+def own_predictions(rounds: Sequence[Round]) -> list[tuple[float, float]]:
+    """Predicted and measured seconds of the steady rounds that were predicted when they began."""
+    return [
+        (predicted_s, each["seconds_s"])
+        for each in steady(rounds)
+        if (predicted_s := own_prediction_s(each)) is not None
+    ]
 
 
 def mean_spent(run: TrainingRun) -> dict[str, Spent]:

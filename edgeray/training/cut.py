@@ -114,3 +114,12 @@ def send_back(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> 
     pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if o.requires_grad and g is not None]
     if pairs:
         torch.autograd.backward([o for o, _ in pairs], [g for _, g in pairs])
+
+
+WHOLE = 0
+"""The cut of a model that is never cut."""
+
+
+def whole_model(model: nn.Module) -> Split:
+    """All of it on the client's side of the cut."""
+    return Split(head=model, tail=None)

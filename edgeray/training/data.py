@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +63,43 @@ class Images(Dataset[Sample]):
         chosen = torch.from_numpy(indices)
         images = self._pixels[chosen].unsqueeze(1).float() / 255
         return (images - self._mean) / self._deviation, self._targets[chosen]
+
+    def packed(self, indices: Indices) -> Pack:
+        """These samples, as they are kept: a byte a pixel."""
+        chosen = torch.from_numpy(indices)
+        return Pack(
+            inputs=self._pixels[chosen].unsqueeze(1),
+            labels=self._targets[chosen],
+            mean=self._mean,
+            deviation=self._deviation,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """Samples on their way to who does not have the data set. inputs: as `Images` keeps them where mean and deviation are
+    given; else as they go into the model, shape (samples, ...)."""
+
+    inputs: Tensor
+    labels: Tensor
+    mean: float | None = None
+    deviation: float | None = None
+
+    def batch(self, positions: Indices) -> Sample:
+        """The samples at these positions of the pack, as `Images.batch` gives them."""
+        chosen = torch.from_numpy(positions)
+        inputs = self.inputs[chosen]
+        if self.mean is not None and self.deviation is not None:
+            inputs = (inputs.float() / 255 - self.mean) / self.deviation
+        return inputs, self.labels[chosen]
+
+
+def packed_samples(dataset: Any, indices: Indices) -> Pack:
+    """The samples with these indices, to be sent. dataset: any torch Dataset of (input, label)."""
+    if isinstance(dataset, Images):
+        return dataset.packed(indices)
+    inputs, labels = batch_of(dataset, indices)
+    return Pack(inputs=inputs, labels=labels)
 
 
 def fashion_mnist(subset: Subset, padded_to: int | None = None) -> Images:

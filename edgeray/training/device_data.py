@@ -16,6 +16,8 @@ from edgeray.training.round import BatchOrder
 class DeviceData:
     """TrainingData of one device. indices: of its samples in the dataset."""
 
+    waited_s = 0.0
+
     def __init__(self, dataset: Any, indices: Indices, *, batch_size: int, seed: int, device: str) -> None:
         self._dataset = dataset
         self._indices = indices

@@ -22,7 +22,17 @@ from torch import Tensor
 from edgeray.errors import BadInputError, FlowError
 from edgeray.node.lines import Connection
 from edgeray.training.compress import Quantized
-from edgeray.training.messages import Backward, Finished, Forward, RoundStart
+from edgeray.training.data import Pack
+from edgeray.training.messages import (
+    Backward,
+    Dealt,
+    Finished,
+    Forward,
+    Interval,
+    IntervalDone,
+    Points,
+    RoundStart,
+)
 from edgeray.training.settings import Settings
 
 WELCOME, HELLO, END = "welcome", "hello", "end"
@@ -36,9 +46,17 @@ _VALUES: Mapping[str, type] = {
     "backward": Backward,
     "progress": NoneType,
     "finished": Finished,
+    "dealt": Dealt,
+    "interval": Interval,
+    "interval-done": IntervalDone,
+    "points": Points,
+    "got": int,
     END: Mapping,
 }
-_HOLDERS = (Mapping, tuple, list, RoundStart, Forward, Backward, Finished, Settings, Quantized)
+_HOLDERS = (
+    Mapping, tuple, list, RoundStart, Forward, Backward, Finished, Settings, Quantized, Dealt, Pack, Interval,
+    IntervalDone, Points,
+)  # fmt: skip
 _PLAIN = (NoneType, bool, int, float, str, torch.dtype)
 
 

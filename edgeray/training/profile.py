@@ -166,7 +166,7 @@ def _seconds(trial: Trial, cut: Cut, crossings: Crossings, message_s: float) -> 
     """Forward and backward on the device, and all on the server, of a batch, as the clock has it.
 
     The update's seconds are shared out by the weights that are trained. A message of any size takes either end its
-    seconds: activations and gradients, or with the whole model the word that a batch is done.
+    seconds: activations and gradients. With the whole model there are none.
     """
     if cut.index > trial.deepest:
         return INFINITE, INFINITE, INFINITE
@@ -177,14 +177,14 @@ def _seconds(trial: Trial, cut: Cut, crossings: Crossings, message_s: float) -> 
     update_s = statistics.median(step.updated - step.ended for step in trial.steps)
     all_bytes = trial.memory.weights[trial.deepest].trained_bytes
     share = trial.memory.weights[cut.index].trained_bytes / all_bytes if all_bytes else 0.0
-    backward_s = head_backward + update_s * share + message_s
+    backward_s = head_backward + update_s * share
     if cut.whole:
         return head_forward, backward_s, 0.0
     compress_s = crossings.found[cut.index].compress_s
     server_s = tail_forward + tail_backward + update_s * (1 - share) + compress_s + 2 * message_s
     return (
         head_forward + compress_s / 2 + message_s,
-        backward_s + compress_s / 2,
+        backward_s + compress_s / 2 + message_s,
         server_s if trial.whole else INFINITE,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -13,7 +13,8 @@ class ClientRound:
 
     compute_s: its own work: batches, layers forward and backward, compression, updates. waiting_s: what it waited
     for gradients with nothing to compute. Both by its own clock.
-    served_s: the server's work for it. queued_s: while the server had something of it, and worked for others.
+    served_s: the server's work for it. queued_s: while the server had something of it, and worked for others; of a client
+    with the whole model, while it waited for data, or for the server's word.
     ended_s: from the start of the round until the client's weights had come. The rest of the round it is idle.
     bytes: payload, weights included. loss: mean over its samples.
 
@@ -54,7 +55,11 @@ class RoundRecord:
     checkpoint come after it. busy_s: of these, the server computing for clients. peak_activation_bytes: the most
     saved for backward on the server at once. peak_half_bytes: the most weights and optimizer state of clients'
     halves in its memory. loss: mean over the samples of the clients that count. accuracy: of the averaged model on
-    the test set; None: there is none."""
+    the test set; None: there is none; where models are not averaged, the mean of the clients' own, by samples.
+
+    iterations: local ones, where a policy says how many. predicted_s: by client, what it was predicted to take from the
+    start of the round until its weights had come; {}: nobody said. movement: by client, what became of the points that
+    it collected, and what that cost (`fog.costs.Movement`); {}: none were collected."""
 
     number: int
     clients: tuple[ClientRound, ...]
@@ -66,6 +71,9 @@ class RoundRecord:
     loss: float
     samples: int
     accuracy: float | None
+    iterations: int | None = None
+    predicted_s: Mapping[str, float] = field(default_factory=dict)
+    movement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """All fields, and for each client server_s, transfer_s and idle_s: with compute_s they add up to seconds_s."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from edgeray.training.aggregate import State
 from edgeray.training.draws import Draws, batch_seed
 from edgeray.training.half import Piece
 from edgeray.training.halves import Halves
-from edgeray.training.messages import Finished, Forward, RoundStart
+from edgeray.training.messages import Dealt, Finished, Forward, RoundStart
 from edgeray.training.modes import Mode
 from edgeray.training.optimizers import OptimizerState
 from edgeray.training.progress import Member, Progress
@@ -22,6 +23,11 @@ from edgeray.training.settings import Settings
 
 BatchOrder = Callable[[str, int, int, int], Iterable[Tensor]]
 """(client, samples, round, epoch) -> the indices of each batch's samples, as the client's data are batched."""
+Overhear = Callable[[Heard], bool]
+
+
+def _nobody_listens(heard: Heard) -> bool:
+    return False
 
 
 class Round:
@@ -31,8 +37,12 @@ class Round:
     is dropped (so it has to exceed a batch's seconds, and those of the message on its way), as is one
     whose channel breaks or that says what is not due: none of what it did in this round counts. A member that is lost
     after it finished still counts, and is gone for the next round.
-    dropped: why, by client. gone: of these and those lost afterwards, the members. busy_s: the server computing.
-    began_s: by the clock.
+    Where a round has to end by a time, who has not finished by then is late: it counts for nothing in this round either,
+    but stays, and goes on with what it does until it says that it has finished.
+    dropped: why, by client. gone: of these and those lost afterwards, the members. late: of these, those that stay.
+    busy_s: the server computing. began_s: by the clock.
+    overhear: is given what is said that is no part of a round, also by members that take no part in this one; False: it
+    is no message of theirs.
     """
 
     def __init__(
@@ -48,11 +58,15 @@ class Round:
         order: BatchOrder | None,
         patience_s: float,
         clock: Callable[[], float],
+        within_s: float | None = None,
+        dealt: Mapping[str, Dealt] = MappingProxyType({}),
+        overhear: Overhear = _nobody_listens,
     ) -> None:
         self.number = number
         self.began_s = clock()
         self.dropped: dict[str, str] = {}
         self.gone: list[Member] = []
+        self.late: list[Member] = []
         self.busy_s = 0.0
         self._settings = settings
         self._weights = weights
@@ -62,6 +76,9 @@ class Round:
         self._order = order
         self._patience_s = patience_s
         self._clock = clock
+        self._by_s = float("inf") if within_s is None else self.began_s + within_s
+        self._dealt = dealt
+        self._overhear = overhear
         self._parts = {
             member.client: Progress(
                 member, member.session.channel.sent_bytes, member.session.channel.received_bytes
@@ -109,6 +126,8 @@ class Round:
         optimizer = None
         if member.optimizer is not None and not member.remembers:
             optimizer = {name: state for name, state in member.optimizer.items() if name in head_weights}
+        if member.client in self._dealt:
+            member.session.say("dealt", self._dealt[member.client])
         start = RoundStart(
             number=self.number,
             cut=member.cut,
@@ -126,7 +145,7 @@ class Round:
             except queue.Empty:
                 if self._mode.pending:
                     return
-                wait_s = self._drop_overdue()
+                wait_s = min(self._drop_overdue(), self._leave_late())
                 if not self._open:
                     return
                 try:
@@ -134,8 +153,21 @@ class Round:
                 except queue.Empty:
                     continue
             part = self._parts.get(heard.session.client)
-            if part is not None and part.member.session is heard.session:  # not of one dropped before
+            if part is None:
+                self._overhear(heard)
+            elif part.member.session is heard.session:  # not of one dropped before
                 self._take(part, heard)
+
+    def _leave_late(self) -> float:
+        """Once the round has to end, go on without whoever has not finished; seconds until then."""
+        left_s = self._by_s - self._clock()
+        if left_s > 0:
+            return left_s
+        for client, part in tuple(self._open.items()):
+            self.dropped[client] = f"it had not finished after {self._by_s - self.began_s:.3g} s"
+            self.late.append(part.member)
+            del self._open[client]
+        return 0.0
 
     def _drop_overdue(self) -> float:
         """Drop whoever is silent for too long; seconds until the next one may be."""
@@ -153,6 +185,9 @@ class Round:
     def _take(self, part: Progress, heard: Heard) -> None:
         if part.member in self.gone:
             return
+        if part.member in self.late:
+            self._overhear(heard)
+            return
         try:
             if heard.kind == GONE:
                 raise FlowError(f"its channel broke: {heard.value}")
@@ -166,7 +201,7 @@ class Round:
             elif heard.kind == "finished" and isinstance(heard.value, Finished):
                 self._finish(part, heard.value)
                 part.ended_s = heard.at_s - self.began_s
-            elif heard.kind != "progress":
+            elif heard.kind != "progress" and not self._overhear(heard):
                 raise FlowError(f"it said {heard.kind!r}, which was not due")
         except FlowError as error:
             self._drop(part, str(error))
@@ -236,7 +271,7 @@ def _record(part: Progress) -> ClientRound:
         compute_s=finished.compute_s,
         waiting_s=finished.waiting_s,
         served_s=part.served_s,
-        queued_s=part.queued_s,
+        queued_s=finished.waiting_s if part.member.whole else part.queued_s,
         ended_s=part.ended_s,
         up_bytes=channel.received_bytes - part.received_bytes,
         down_bytes=channel.sent_bytes - part.sent_bytes,

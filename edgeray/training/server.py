@@ -6,11 +6,15 @@ averaging, bit for bit, wherever the cuts are.
 
 from __future__ import annotations
 
+import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -26,18 +30,28 @@ from edgeray.training.checkpoint import (
 from edgeray.training.cut import Split
 from edgeray.training.evaluate import accuracy_of
 from edgeray.training.halves import HalfMaker
-from edgeray.training.messages import Loss
+from edgeray.training.messages import Dealt, Loss
 from edgeray.training.modes import make_mode
 from edgeray.training.optimizers import OptimizerState
 from edgeray.training.progress import Member
-from edgeray.training.records import RoundRecord
+from edgeray.training.records import ClientRound, RoundRecord
 from edgeray.training.round import BatchOrder, Round
 from edgeray.training.saved import SavedActivations
-from edgeray.training.session import Inbox, Session
+from edgeray.training.session import GONE, Heard, Inbox, Session
 from edgeray.training.settings import Settings
 from edgeray.training.weights import load_weights, part_of, weights_of
 
 TestSet = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a round is, where not all do the same in it: only these take part, on what they are dealt. settings: of this
+    round, of which only the epochs may be others than the run's. within_s: see Round."""
+
+    settings: Settings
+    dealt: Mapping[str, Dealt]
+    within_s: float
 
 
 class Server:
@@ -47,7 +61,9 @@ class Server:
     model's weights. stages_of: the layers after a cut as several modules, for splitpipe-bf; by default one.
     test_set: its batches, anew on each call. order: how clients batch their data; needed where labels are sent once.
     checkpoints: a folder; None: none are kept. scratch: where
-    splitpipe-rw keeps its files; None: the system's folder for such. patience_s: see Round.
+    splitpipe-rw keeps its files; None: the system's folder for such. patience_s: see Round. averaging: else each client
+    goes on with its own weights, and nobody gets the average. overhear: is told, in the thread of the round, of messages
+    that are no part of it, by client and kind, also of the end of what is late; False: it knows no such message.
     """
 
     def __init__(
@@ -64,6 +80,8 @@ class Server:
         checkpoints: Path | None = None,
         scratch: Path | None = None,
         patience_s: float = 600.0,
+        averaging: bool = True,
+        overhear: Callable[[str, str, Any], bool] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if settings.labels_once and order is None:
@@ -86,7 +104,11 @@ class Server:
         self._order = order
         self._checkpoints = checkpoints
         self._patience_s = patience_s
+        self._averaging = averaging
+        self._overhear = overhear
         self._clock = clock
+        self._late: set[str] = set()
+        self._own: dict[str, dict[str, Tensor]] = {}
         self._inbox: Inbox = Inbox()
         self._lock = threading.Lock()
         self._joining: dict[str, Member] = {}
@@ -100,6 +122,12 @@ class Server:
         """Who takes part in the next round as things stand, sorted."""
         with self._lock:
             return tuple(sorted({**self._members, **self._joining}))
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """Of these, who has not finished what it was given in a round that is over, sorted."""
+        with self._lock:
+            return tuple(sorted(self._late & (self._members.keys() - self._joining.keys())))
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
@@ -139,7 +167,25 @@ class Server:
         self._optimizers = dict(checkpoint.optimizers)
         self.rounds_done = checkpoint.round_number
 
-    def run_round(self) -> RoundRecord:
+    def say(self, client: str, kind: str, value: Any) -> None:
+        """Say something to a client that is a member, and nothing to others. From any thread."""
+        with self._lock:
+            member = self._members.get(client)
+        if member is not None:
+            member.session.say(kind, value)
+
+    def is_here(self, client: str) -> bool:
+        """Whether a client is a member, and its channel not known to be broken. From any thread."""
+        with self._lock:
+            member = self._members.get(client)
+        return member is not None and member.session.broken is None
+
+    def hear(self, timeout_s: float) -> None:
+        """Between rounds: wait for a word of somebody, such as of who is late, and take it in."""
+        with suppress(queue.Empty):
+            self._heard(self._inbox.get(timeout=timeout_s))
+
+    def run_round(self, assignment: Assignment | None = None) -> RoundRecord:
         """Train one round with all who have joined, average, evaluate, and keep a checkpoint.
 
         Raises FlowError when nobody finished it; the run then stands where it stood before.
@@ -147,27 +193,51 @@ class Server:
         self._admit()
         self._saved.restart_peak()
         self._halves.clear()
-        members = [self._members[client] for client in sorted(self._members)]
+        with self._lock:
+            members = [self._members[client] for client in sorted(self._members.keys() - self._late)]
+        if assignment is not None:
+            members = [member for member in members if member.client in assignment.dealt]
         running = Round(
             self.rounds_done + 1,
             members,
             weights=self._weights,
-            settings=self._settings,
+            settings=self._settings if assignment is None else assignment.settings,
             mode=self._mode,
             halves=self._halves,
             inbox=self._inbox,
             order=self._order,
             patience_s=self._patience_s,
             clock=self._clock,
+            within_s=None if assignment is None else assignment.within_s,
+            dealt={} if assignment is None else assignment.dealt,
+            overhear=self._heard,
         )
         try:
             running.run(self._head_weights)
         finally:
             for member in members:
                 self._mode.drop(member.client)
-            for member in running.gone:
-                del self._members[member.client]
+            with self._lock:
+                for member in running.gone:
+                    del self._members[member.client]
+                self._late.update(member.client for member in running.late)
         return self._conclude(running)
+
+    def _heard(self, heard: Heard) -> bool:
+        """A word that is no part of the round: of a client that is late, or that the round does not know."""
+        client = heard.session.client
+        with self._lock:
+            member = self._members.get(client)
+        if member is None or member.session is not heard.session:
+            return True  # of a session that is over
+        if client in self._late and heard.kind in ("finished", GONE):
+            with self._lock:
+                self._late.discard(client)
+                if heard.kind == GONE:
+                    del self._members[client]
+            if heard.kind == GONE:
+                return True
+        return self._overhear is not None and self._overhear(client, heard.kind, heard.value)
 
     def finish(self) -> None:
         """Training is over: send everybody the averaged weights and let them go."""
@@ -196,7 +266,8 @@ class Server:
         if not clients:
             reasons = "; ".join(f"{client}: {why}" for client, why in sorted(running.dropped.items()))
             raise FlowError(f"no client finished round {running.number}: {reasons or 'none has joined'}")
-        self._weights = {**self._weights, **federated_average(running.results())}
+        if any(one.samples for one in clients):  # else nobody trained, and weights are what they were
+            self._weights = {**self._weights, **federated_average(self._results(running, clients))}
         self._optimizers.update(running.optimizers())
         for member in self._members.values():
             member.optimizer = self._optimizers.get(member.client)
@@ -204,7 +275,7 @@ class Server:
         seconds_s = self._clock() - running.began_s
         self.rounds_done = running.number
         load_weights([self._model], self._weights)
-        accuracy = accuracy_of(self._model, self._test_set()) if self._test_set else None
+        accuracy = self._accuracy(clients)
         self._save()
         samples = sum(one.samples for one in clients)
         record = RoundRecord(
@@ -215,7 +286,7 @@ class Server:
             busy_s=running.busy_s,
             peak_activation_bytes=self._saved.peak_bytes,
             peak_half_bytes=self._halves.peak_bytes,
-            loss=sum(one.loss * one.samples for one in clients) / samples,
+            loss=sum(one.loss * one.samples for one in clients) / max(1, samples),
             samples=samples,
             accuracy=accuracy,
         )
@@ -223,6 +294,28 @@ class Server:
         for member in running.gone:
             self._halves.drop(member.client)
         return record
+
+    def _results(
+        self, running: Round, clients: Sequence[ClientRound]
+    ) -> Iterator[tuple[Mapping[str, Tensor], int]]:
+        for one, (weights, samples) in zip(clients, running.results(), strict=True):
+            if not self._averaging:
+                self._own[one.client] = weights
+            yield weights, samples
+
+    def _accuracy(self, clients: Sequence[ClientRound]) -> float | None:
+        """Of the averaged model; where models are not averaged, the mean of the clients' own, by samples."""
+        if self._test_set is None:
+            return None
+        if self._averaging:
+            return accuracy_of(self._model, self._test_set())
+        right, samples = 0.0, 0
+        for one in clients:
+            load_weights([self._model], {**self._weights, **self._own.get(one.client, {})})
+            right += one.samples * (accuracy_of(self._model, self._test_set()) or 0.0)
+            samples += one.samples
+        load_weights([self._model], self._weights)
+        return right / samples if samples else None
 
     def _save(self) -> None:
         if self._checkpoints is not None:
@@ -241,6 +334,7 @@ class Server:
         for client, member in joining.items():
             if client in self._members:
                 self._members[client].session.close()
+                self._late.discard(client)
             member.optimizer = self._optimizers.get(client)
             with self._lock:
                 self._members[client] = member
@@ -255,4 +349,5 @@ class Server:
         return () if tail is None else (tail,)
 
     def _head_weights(self, member: Member) -> Mapping[str, Tensor]:
-        return part_of(self._weights, [self._split(member.cut).head])
+        weights = self._own.get(member.client, self._weights)
+        return part_of(weights, [self._split(member.cut).head])

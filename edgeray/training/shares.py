@@ -15,6 +15,20 @@ def share_of(recipe: Recipe, labels: Indices, client: str) -> Indices:
     The set is dealt out to all of the recipe's clients; of its part each client has as many, drawn at random, as the
     recipe says. Raises BadInputError where that is more than it got, or it is none of them.
     """
+    part = part_of(recipe, labels, client)
+    if len(part) < recipe.samples:
+        raise BadInputError(
+            f"{client} has {len(part)} of the {len(labels)} samples of {recipe.dataset}\n"
+            f"  expected: {recipe.samples}\n  remedy:   ask for fewer samples, or for fewer clients"
+        )
+    drawn = np.random.default_rng([recipe.seed, recipe.clients.index(client)])
+    return np.sort(drawn.choice(part, recipe.samples, replace=False))
+
+
+def part_of(recipe: Recipe, labels: Indices, client: str) -> Indices:
+    """All samples that a client gets where the training set is dealt out to all of the recipe's clients, sorted.
+
+    Raises BadInputError where it is none of them."""
     if client not in recipe.clients:
         raise BadInputError(
             f"{client} is no client of this job\n  expected: one of {', '.join(recipe.clients)}"
@@ -24,14 +38,7 @@ def share_of(recipe: Recipe, labels: Indices, client: str) -> Indices:
         parts = partition_iid(labels, recipe.clients, rng)
     else:
         parts = partition_by_class(labels, recipe.clients, recipe.classes_per_client, rng)
-    part = parts[client]
-    if len(part) < recipe.samples:
-        raise BadInputError(
-            f"{client} has {len(part)} of the {len(labels)} samples of {recipe.dataset}\n"
-            f"  expected: {recipe.samples}\n  remedy:   ask for fewer samples, or for fewer clients"
-        )
-    drawn = np.random.default_rng([recipe.seed, recipe.clients.index(client)])
-    return np.sort(drawn.choice(part, recipe.samples, replace=False))
+    return parts[client]
 
 
 def evaluation_set(recipe: Recipe, samples: int) -> Indices:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,6 @@ from edgeray.node.loop import LoopContext
 from edgeray.node.once import RESULTS
 from edgeray.training.attendance import ABSENCE_S, RETRY_S, Attendance
 from edgeray.training.build import (
-    Cutter,
     build_model,
     compute_on,
     cutter,
@@ -34,7 +33,6 @@ from edgeray.training.build import (
 from edgeray.training.data import batch_of, labels_of
 from edgeray.training.device_data import DeviceData
 from edgeray.training.lines import HELLO, WELCOME, LineChannel
-from edgeray.training.messages import Loss
 from edgeray.training.recipe import Recipe
 from edgeray.training.records import RoundRecord
 from edgeray.training.run_files import RunFiles
@@ -74,21 +72,8 @@ class Serve:
         compute_on(context.cpus)
         files = RunFiles(context.output_dir, context.output_dir / RESULTS, recipe)
         server = self._server(files, rounds)
-        attendance = Attendance(
-            context,
-            context.peers,
-            lambda client, channel: server.join(client, channel, rounds.cuts[TaskId(client)]),
-        )
-        attendance.start()
-        try:
-            if _train_rounds(context, recipe, server, attendance, files):
-                files.conclude(context.task, server.weights)
-                attendance.close()
-                server.finish()
-                log.info("all %d rounds are done", recipe.rounds)
-        finally:
-            attendance.close()
-            server.close()
+        cuts = {str(client): cut for client, cut in rounds.cuts.items()}
+        serve(context, recipe, server, files, cuts.__getitem__, server.run_round)
 
     def _server(self, files: RunFiles, rounds: Rounds) -> Server:
         """At its start, or after the last round of the run that it goes on with."""
@@ -103,10 +88,10 @@ class Serve:
             settings=replace(settings_of(recipe), micro_batches=pieces),
             mode=recipe.server_mode,
             stages_of=stages_of(model, self._cutter.cuts) if recipe.server_mode == "splitpipe-bf" else None,
-            test_set=_test_set(recipe),
+            test_set=test_set_of(recipe),
             checkpoints=files.next,
             scratch=files.scratch,
-            patience_s=_patience_s(recipe, rounds),
+            patience_s=patience_s_of(recipe, rounds.predicted_s),
         )
         if found is not None:
             server.resume()
@@ -114,17 +99,47 @@ class Serve:
         return server
 
 
-def _train_rounds(
-    context: LoopContext, recipe: Recipe, server: Server, attendance: Attendance, files: RunFiles
+def serve(
+    context: LoopContext,
+    recipe: Recipe,
+    server: Server,
+    files: RunFiles,
+    cut_of: Callable[[str], int],
+    run_round: Callable[[], RoundRecord],
+) -> None:
+    """Let clients in, train all rounds, and leave the results. cut_of: a client's. run_round: see `train_rounds`."""
+    attendance = Attendance(
+        context, context.peers, lambda client, channel: server.join(client, channel, cut_of(client))
+    )
+    attendance.start()
+    try:
+        if train_rounds(context, recipe, server, attendance, files, run_round):
+            files.conclude(context.task, server.weights)
+            attendance.close()
+            server.finish()
+            log.info("all %d rounds are done", recipe.rounds)
+    finally:
+        attendance.close()
+        server.close()
+
+
+def train_rounds(
+    context: LoopContext,
+    recipe: Recipe,
+    server: Server,
+    attendance: Attendance,
+    files: RunFiles,
+    run_round: Callable[[], RoundRecord],
 ) -> bool:
-    """All rounds that are left. False: the stage is stopped."""
+    """All rounds that are left, each by run_round, which raises FlowError where nobody finished it. False: the stage is
+    stopped."""
     failures = 0
     all_within_s = START_S
     while server.rounds_done < recipe.rounds:
         if not attendance.wait(all_within_s):
             return False
         all_within_s = 0.0
-        record = _tried(server)
+        record = _tried(run_round)
         if context.stop.is_set():
             return False  # clients were cut off in this round: it does not count
         if isinstance(record, str):
@@ -140,10 +155,10 @@ def _train_rounds(
     return True
 
 
-def _tried(server: Server) -> RoundRecord | str:
+def _tried(run_round: Callable[[], RoundRecord]) -> RoundRecord | str:
     """The next round; why, when nobody finished it."""
     try:
-        return server.run_round()
+        return run_round()
     except FlowError as error:
         return str(error)
 
@@ -162,14 +177,15 @@ def told(record: RoundRecord, rounds: int) -> str:
     return f"{line}; without {lost}" if lost else line
 
 
-def _patience_s(recipe: Recipe, rounds: Rounds) -> float:
+def patience_s_of(recipe: Recipe, predicted_s: float) -> float:
+    """How long the server waits for a single answer. predicted_s: of a round."""
     if recipe.patience_s is not None:
         return recipe.patience_s
-    predicted_s = rounds.predicted_s if math.isfinite(rounds.predicted_s) else 0.0
-    return max(_LEAST_PATIENCE_S, _MISJUDGED * predicted_s)
+    return max(_LEAST_PATIENCE_S, _MISJUDGED * predicted_s if math.isfinite(predicted_s) else 0.0)
 
 
-def _test_set(recipe: Recipe) -> TestSet | None:
+def test_set_of(recipe: Recipe) -> TestSet | None:
+    """The batches on which the averaged model is tried; None: on none."""
     if recipe.test_samples == 0:
         return None
     dataset = dataset_of(recipe, "test")
@@ -196,22 +212,13 @@ class Train:
     def __call__(self, context: LoopContext) -> None:
         compute_on(context.cpus)
         (server,) = context.peers
-        client = _Client(context, server, self._data(context), self._cutter, loss_of(self._recipe))
-        there_s = time.monotonic()
-        while not context.stop.is_set():
-            try:
-                client.take_part(max(0.0, there_s + ABSENCE_S - time.monotonic()))
-                return
-            except FlowError as error:
-                if client.welcomed:
-                    there_s = time.monotonic()
-                elif time.monotonic() - there_s >= ABSENCE_S:
-                    raise StageError(
-                        f"{server} has not been there for {ABSENCE_S:g} s: {error}\n"
-                        "  remedy:   see what it logged: edgeray logs"
-                    ) from error
-                log.info("the line to %s is gone: %s", server, error)
-            context.stop.wait(RETRY_S)
+        data = self._data(context)
+
+        def worker(channel: LineChannel) -> Worker:
+            log.info("takes part, with %d samples", data.samples)
+            return Worker(context.task, data, self._cutter, channel, loss=loss_of(self._recipe))
+
+        take_part(context, server, worker)
 
     def _data(self, context: LoopContext) -> DeviceData:
         return DeviceData(
@@ -223,18 +230,37 @@ class Train:
         )
 
 
+def take_part(context: LoopContext, server: TaskId, worker: Callable[[LineChannel], Worker]) -> None:
+    """Until the run is over, or the stage stopped; enter again where the line broke. worker: for a new connection.
+
+    Raises StageError when the server stays away.
+    """
+    client = _Client(context, server, worker)
+    there_s = time.monotonic()
+    while not context.stop.is_set():
+        try:
+            client.take_part(max(0.0, there_s + ABSENCE_S - time.monotonic()))
+            return
+        except FlowError as error:
+            if client.welcomed:
+                there_s = time.monotonic()
+            elif time.monotonic() - there_s >= ABSENCE_S:
+                raise StageError(
+                    f"{server} has not been there for {ABSENCE_S:g} s: {error}\n"
+                    "  remedy:   see what it logged: edgeray logs"
+                ) from error
+            log.info("the line to %s is gone: %s", server, error)
+        context.stop.wait(RETRY_S)
+
+
 class _Client:
     """A client of one job. welcomed: whether the server was there when it took part last."""
 
-    def __init__(
-        self, context: LoopContext, server: TaskId, data: DeviceData, cut_model: Cutter, loss: Loss
-    ) -> None:
+    def __init__(self, context: LoopContext, server: TaskId, worker: Callable[[LineChannel], Worker]) -> None:
         self.welcomed = False
         self._context = context
         self._server = server
-        self._data = data
-        self._cut_model = cut_model
-        self._loss = loss
+        self._worker = worker
 
     def take_part(self, within_s: float) -> None:
         """From the opening of a connection to the end of the run. Raises FlowError when it breaks before, or the server
@@ -247,8 +273,7 @@ class _Client:
                 raise FlowError(f"the server said {kind!r}, expected {WELCOME!r}")
             self.welcomed = True
             channel.send(HELLO, None)
-            log.info("takes part, with %d samples", self._data.samples)
-            Worker(self._context.task, self._data, self._cut_model, channel, loss=self._loss).run()
+            self._worker(channel).run()
             log.info("the run is over")
         finally:
             channel.close()

@@ -24,15 +24,22 @@ from edgeray.training.messages import Backward, Finished, Forward, Loss, RoundSt
 from edgeray.training.optimizers import Optimizer
 from edgeray.training.weights import load_weights, weights_of
 
+PROGRESS_S = 1.0
+"""So often a client with the whole model says that it goes on: each word takes either end as long as a small batch."""
+
 
 class TrainingData(Protocol):
-    """A client's own data. samples: how many. labels: of all of them, in the order that batches are drawn from."""
+    """A client's own data. samples: how many. labels: of all of them, in the order that batches are drawn from. waited_s:
+    seconds so far in which `batches` had nothing to do but wait for data."""
 
     @property
     def samples(self) -> int: ...
 
     @property
     def labels(self) -> Tensor: ...
+
+    @property
+    def waited_s(self) -> float: ...
 
     def batches(self, round_number: int, epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
         """Inputs and labels, batch by batch, in an order that depends on nothing but the arguments."""
@@ -67,6 +74,7 @@ class Worker:
         self._whole = False
         self._optimizer: Optimizer | None = None
         self._told_labels = False
+        self._told_s = clock()
         self._compute_s = 0.0
         self._waiting_s = 0.0
         self._loss_sum = 0.0
@@ -114,8 +122,15 @@ class Worker:
                 with self._computing():
                     optimizer.step()
                 if self._whole:
-                    self._channel.send("progress", None)
+                    self._tell_progress()
         self._finish(start, optimizer)
+
+    def _tell_progress(self) -> None:
+        """A word for the server, which else hears nothing of a whole model before the round's end."""
+        now_s = self._clock()
+        if now_s - self._told_s >= PROGRESS_S:
+            self._told_s = now_s
+            self._channel.send("progress", None)
 
     def _prepare(self, start: RoundStart) -> Optimizer:
         if start.cut != self._cut:
@@ -130,8 +145,12 @@ class Worker:
     def _batches(self, round_number: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         batches = iter(self._data.batches(round_number, epoch))
         while True:
+            before_s = self._data.waited_s
             with self._computing():
                 found = next(batches, None)
+            waited_s = self._data.waited_s - before_s
+            self._compute_s -= waited_s
+            self._waiting_s += waited_s
             if found is None:
                 return
             yield found

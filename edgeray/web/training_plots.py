@@ -1,4 +1,4 @@
-"""Charts of split training: its course, where the seconds of a round go, and what it sends and holds."""
+"""Charts of training: its course, where the seconds of a round go, what it sends and holds, and what points cost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from edgeray.telemetry.training_movement import moved
 from edgeray.telemetry.training_records import Round, TrainingRun
 from edgeray.telemetry.training_runs import (
     Spent,
@@ -16,18 +17,21 @@ from edgeray.telemetry.training_runs import (
     mean_spent,
     peak_server_bytes,
 )
-from edgeray.web.numbers import duration, size
+from edgeray.web.numbers import duration, figures, size
 from edgeray.web.theme import Theme, new_figure, plain
-from edgeray.web.training_summary import Shown
+from edgeray.web.training_rows import SPLIT_MODE, Shown, Words, words_of
 
 MOST_CLIENTS = 16
 """In a panel; of more those that compute and send the longest are drawn."""
 _WIDTH_IN = 8.2
 _ROW_IN = 0.24
+_DASHES = (0, (2, 2))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_PARTS = ("computing", "transfer", "server and its queue", "waiting for others")
+_COMPUTING, _TRANSFER, _OTHERS = "computing", "transfer", "waiting for others"
 # Numbers of the theme's colours; waiting for others is drawn as a line's grey.
 _PART_COLOURS = (0, 1, 2)
+_COST_PARTS = (("processing", "process_cost"), ("transfers", "transfer_cost"), ("discards", "discard_cost"))
+_PanelRows = tuple[Shown, list[tuple[str, Spent]]]
 _TEXTS = {
     "accuracy": "accuracy on the test set",
     "loss": "training loss, mean over samples",
@@ -35,7 +39,8 @@ _TEXTS = {
 
 
 def draw_course(rows: Sequence[Shown], key: str, theme: Theme) -> Figure | None:
-    """accuracy or loss after each round, against the seconds of training and against rounds. None: nobody has any."""
+    """accuracy or loss after each round, against the seconds of training and against rounds (or cycles). None: nobody
+    has any."""
     lines = [(n, row, points) for n, row in enumerate(rows) if (points := _points(row.run.rounds, key))]
     if not lines:
         return None
@@ -57,7 +62,7 @@ def draw_course(rows: Sequence[Shown], key: str, theme: Theme) -> Figure | None:
         seconds, numbers, values = zip(*points, strict=True)
         against_time.plot(seconds, values, label=plain(row.name), **style)
         against_rounds.plot(numbers, values, **style)
-    for axes, label in ((against_time, "seconds of training"), (against_rounds, "rounds")):
+    for axes, label in ((against_time, "seconds of training"), (against_rounds, _words(rows).rounds)):
         _style(axes, label, theme)
     against_rounds.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     against_rounds.tick_params(labelleft=False)
@@ -67,6 +72,10 @@ def draw_course(rows: Sequence[Shown], key: str, theme: Theme) -> Figure | None:
         against_time.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
     _key(against_time, theme, columns=4)
     return figure
+
+
+def _words(rows: Sequence[Shown]) -> Words:
+    return words_of(rows[0].run.mode if rows else None)
 
 
 def _points(rounds: Sequence[Round], key: str) -> list[tuple[float, int, float]]:
@@ -97,12 +106,12 @@ def draw_rounds(rows: Sequence[Shown], theme: Theme) -> Figure | None:
         _panel(axes, row, spent, theme)
         if row is not panels[-1][0]:
             axes.tick_params(labelbottom=False)
-    axes.set_xlabel("seconds of a mean round, without the first", color=theme.muted, fontsize=9)
+    words = _words(rows)
+    axes.set_xlabel(f"seconds of a mean {words.round}, without the first", color=theme.muted, fontsize=9)
     figure.legend(
         handles=[
-            *(axes.barh([0], [0], color=colour, label=part) for part, colour in _part_colours(theme)),
-            *axes.plot([], [], color=theme.text, linewidth=1.6, label="predicted"),
-            *axes.plot([], [], color=theme.muted, linewidth=1.6, linestyle=(0, (2, 2)), label="T_LB"),
+            *(axes.barh([0], [0], color=colour, label=part) for part, colour in _drawn_parts(panels, theme)),
+            *_line_handles(axes, panels, theme),
         ],
         loc="upper left",
         bbox_to_anchor=(0.005, 1.0),
@@ -116,6 +125,26 @@ def draw_rounds(rows: Sequence[Shown], theme: Theme) -> Figure | None:
     return figure
 
 
+def _drawn_parts(panels: Sequence[_PanelRows], theme: Theme) -> list[tuple[str, str]]:
+    """The parts of a round and their colours; of other than split training, only those that take any time."""
+    mode = panels[0][0].run.mode
+    parts = _part_colours(words_of(mode), theme)
+    if mode == SPLIT_MODE:
+        return parts
+    seconds = [_seconds(each) for _, spent in panels for _, each in spent]
+    return [part for number, part in enumerate(parts) if any(each[number] > 0 for each in seconds)]
+
+
+def _line_handles(axes: Any, panels: Sequence[_PanelRows], theme: Theme) -> list[Any]:
+    """Of the lines that are drawn across panels."""
+    handles: list[Any] = []
+    if any(row.run.predicted_s is not None for row, _ in panels):
+        handles += axes.plot([], [], color=theme.text, linewidth=1.6, label="predicted")
+    if any(row.run.bound_s is not None for row, _ in panels):
+        handles += axes.plot([], [], color=theme.muted, linewidth=1.6, linestyle=_DASHES, label="T_LB")
+    return handles
+
+
 def _busiest(run: TrainingRun) -> list[tuple[str, Spent]]:
     """The devices that are drawn, in the plan's order."""
     found = mean_spent(run)
@@ -124,7 +153,7 @@ def _busiest(run: TrainingRun) -> list[tuple[str, Spent]]:
 
 
 def _seconds(each: Spent) -> tuple[float, ...]:
-    """In the order of _PARTS."""
+    """In the order of _part_colours."""
     return each.compute_s, each.transfer_s, each.server_s, each.idle_s
 
 
@@ -134,31 +163,34 @@ def _right_s(row: Shown, spent: Sequence[tuple[str, Spent]]) -> float:
 
 
 def _panel(axes: Any, row: Shown, spent: Sequence[tuple[str, Spent]], theme: Theme) -> None:
+    words = words_of(row.run.mode)
     for number, (_, each) in enumerate(spent):
         left_s = 0.0
-        for seconds, (_, colour) in zip(_seconds(each), _part_colours(theme), strict=True):
+        for seconds, (_, colour) in zip(_seconds(each), _part_colours(words, theme), strict=True):
             axes.barh(number, seconds, left=left_s, height=0.72, color=colour, zorder=2)
             left_s += seconds
     for value_s, colour, style in (
         (row.run.predicted_s, theme.text, "-"),
-        (row.run.bound_s, theme.muted, (0, (2, 2))),
+        (row.run.bound_s, theme.muted, _DASHES),
     ):
         if value_s is not None:
             axes.axvline(value_s, color=colour, linewidth=1.6, linestyle=style, zorder=4)
     _rows(axes, [device for device, _ in spent], theme)
     hidden = len(mean_spent(row.run)) - len(spent)
     more = f", {hidden} devices that wait longer are left out" if hidden else ""
-    title = f"{plain(row.name)}: median round {duration(row.run.median_round_s)}{more}"
+    title = f"{plain(row.name)}: median {words.round} {duration(row.run.median_round_s)}{more}"
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=theme.text, pad=4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
 
 
-def _part_colours(theme: Theme) -> list[tuple[str, str]]:
-    return list(zip(_PARTS, (*(theme.series[n] for n in _PART_COLOURS), theme.line), strict=True))
+def _part_colours(words: Words, theme: Theme) -> list[tuple[str, str]]:
+    colours = (*(theme.series[n] for n in _PART_COLOURS), theme.line)
+    return list(zip((_COMPUTING, _TRANSFER, words.waiting, _OTHERS), colours, strict=True))
 
 
 def draw_loads(rows: Sequence[Shown], theme: Theme) -> Figure | None:
-    """Bytes of a round, to and from the server, and the server's memory at its peak, a row a policy."""
+    """Bytes of a round, to and from the server, a row a policy; of split training also the server's memory at its
+    peak."""
     loads = [
         (row, sent, peaks)
         for row in rows
@@ -169,8 +201,14 @@ def draw_loads(rows: Sequence[Shown], theme: Theme) -> Figure | None:
     height = len(loads) * 0.42 + 1.0
     figure = new_figure(_WIDTH_IN, height, theme)
     names = [row.name for row, _, _ in loads]
-    for left, title, labels, pairs, colours in (
-        (0.19, "sent in a round", ("to the server", "from the server"), [s for _, s, _ in loads], (0, 1)),
+    charts: list[tuple[float, str, tuple[str, str], Sequence[tuple[float, float]], tuple[int, int]]] = [
+        (
+            0.19,
+            f"sent in a {_words(rows).round}",
+            ("to the server", "from the server"),
+            [s for _, s, _ in loads],
+            (0, 1),
+        ),
         (
             0.63,
             "server memory: the peaks of both",
@@ -178,8 +216,10 @@ def draw_loads(rows: Sequence[Shown], theme: Theme) -> Figure | None:
             [p for _, _, p in loads],
             (2, 3),
         ),
-    ):
-        area = (left, 0.5 / height, 0.355, 1 - 0.95 / height)
+    ]
+    drawn = charts if rows[0].run.mode == SPLIT_MODE else charts[:1]
+    for left, title, labels, pairs, colours in drawn:
+        area = (left, 0.5 / height, 0.355 if len(drawn) > 1 else 0.795, 1 - 0.95 / height)
         axes = figure.add_axes(area, facecolor=theme.surface)
         for number, pair in enumerate(pairs):
             start = 0.0
@@ -196,6 +236,37 @@ def draw_loads(rows: Sequence[Shown], theme: Theme) -> Figure | None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size(value)))
         axes.set_xlabel(title, color=theme.muted, fontsize=9)
         _key(axes, theme, columns=2)
+    return figure
+
+
+def draw_costs(rows: Sequence[Shown], theme: Theme) -> Figure | None:
+    """What points cost, by parts, a row a policy. None: no round tells of points, or all was free."""
+    costs = [(row, found) for row in rows if (found := moved(row.run.rounds)) is not None]
+    if not any(found.cost > 0 for _, found in costs):
+        return None
+    height = len(costs) * 0.42 + 1.0
+    figure = new_figure(_WIDTH_IN, height, theme)
+    axes = figure.add_axes((0.19, 0.5 / height, 0.795, 1 - 0.95 / height), facecolor=theme.surface)
+    for number, (_, found) in enumerate(costs):
+        start = 0.0
+        for colour, (label, of) in zip(theme.series, _COST_PARTS, strict=False):
+            value = getattr(found, of)
+            told = label if number == 0 else None
+            axes.barh(number, value, left=start, height=0.6, color=colour, label=told, zorder=2)
+            start += value
+        axes.annotate(
+            figures(start),
+            (start, number),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            color=theme.text,
+            fontsize=9,
+        )
+    _rows(axes, [row.name for row, _ in costs], theme)
+    axes.set_xlim(0, max(found.cost for _, found in costs) * 1.1)
+    axes.set_xlabel("cost", color=theme.muted, fontsize=9)
+    _key(axes, theme, columns=3)
     return figure
 
 

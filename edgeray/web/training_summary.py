@@ -1,45 +1,38 @@
-"""What a comparison of split training shows: as sentences that claim no more than one run can show, and as a table."""
+"""What a comparison of training shows: as sentences that claim no more than one run can show, and as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from rich import box
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from edgeray.telemetry.training_records import TrainingComparison, TrainingRun
-from edgeray.telemetry.training_runs import faults, last_known, seconds_to
-from edgeray.web.numbers import accuracy, duration, figures, percent, policy_label, quotient, times
+from edgeray.telemetry import training_cycles, training_movement
+from edgeray.telemetry.training_records import TrainingComparison
+from edgeray.telemetry.training_runs import last_known
+from edgeray.web.numbers import accuracy, duration, figures, percent, quotient, times
 from edgeray.web.summary import TELLABLE, listed
+from edgeray.web.training_costs import cheapest, cost_sentences, render_cost_table
+from edgeray.web.training_cycles import best_of_cycles, cycle_sentences, render_cycle_table
+from edgeray.web.training_rows import (
+    SPLIT_MODE,
+    Shown,
+    accuracy_sentences,
+    failure_sentences,
+    fault_sentences,
+    mode_of,
+    off_prediction_sentence,
+    plain_table,
+    shown,
+    words_of,
+)
 
 BASELINES = ("vanilla-fl", "adaptive-fl")
 """Whole models on the devices, the first one of these that ran is what the others are held against."""
 PREDICTION_TOLERANCE = 0.15
 """What the project promises of a predicted round."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A job under a policy, under the name by which a page or a table calls it."""
-
-    name: str
-    run: TrainingRun
-
-
-def shown(comparison: TrainingComparison) -> list[Shown]:
-    """All jobs of all policies. One job a policy goes by the policy's name, several by their applications' too."""
-    several = any(len(policy.jobs) > 1 for policy in comparison.runs)
-    alike = any(len({run.app for run in policy.jobs}) < len(policy.jobs) for policy in comparison.runs)
-    rows = []
-    for policy in comparison.runs:
-        for run in policy.jobs:
-            name = policy_label(policy.policy)
-            if several:
-                name = f"{name}, {run.job if alike else run.app}"
-            rows.append(Shown(name=name, run=run))
-    return rows
+_WORDS = words_of(SPLIT_MODE)
 
 
 def ranked(rows: list[Shown]) -> list[Shown]:
@@ -64,28 +57,32 @@ def gain(rows: list[Shown], row: Shown) -> float | None:
     return None if base is None else quotient(base.run.median_round_s, row.run.median_round_s)
 
 
-def common_accuracy(rows: list[Shown]) -> float | None:
-    """An accuracy that every job which ended well has reached: the lowest of their best; None when one has none."""
-    best = [
-        max((each["accuracy"] for each in row.run.rounds if each["accuracy"] is not None), default=None)
-        for row in ranked(rows)
-    ]
-    known = [value for value in best if value is not None]
-    return min(known) if known and len(known) == len(best) else None
+def best(rows: list[Shown], mode: str | None) -> list[Shown]:
+    """Those that ended well, the best first: of split training by seconds of a round, of batch training by cycles to the
+    baseline's accuracy, of fog training by cost."""
+    if mode == training_cycles.MODE:
+        return best_of_cycles(rows)
+    return cheapest(rows) if mode == training_movement.MODE else ranked(rows)
 
 
 def training_sentences(comparison: TrainingComparison) -> list[str]:
     """The summary, most important first."""
+    mode = mode_of(comparison)
+    if mode == training_cycles.MODE:
+        return cycle_sentences(comparison)
+    if mode == training_movement.MODE:
+        return cost_sentences(comparison)
     rows = shown(comparison)
-    if not ranked(rows):
-        return ["No policy's training came to its end.", *_failures(rows)]
+    done = ranked(rows)
+    if not done:
+        return ["No policy's training came to its end.", *failure_sentences(rows)]
     return [
         _leader(rows),
-        *_against_prediction(rows),
-        *_accuracy(rows),
+        *off_prediction_sentence(done, PREDICTION_TOLERANCE, _WORDS),
+        *accuracy_sentences(rows, _WORDS),
         *_below_bound(rows),
-        *_faults(rows),
-        *_failures(rows),
+        *fault_sentences(rows, _WORDS),
+        *failure_sentences(rows),
     ]
 
 
@@ -105,36 +102,6 @@ def _leader(rows: list[Shown]) -> str:
     return f"{text}." if above is None else f"{text}; that is {times(1 + above)} the bound on any round."
 
 
-def _against_prediction(rows: list[Shown]) -> Iterator[str]:
-    errors = [(row, error) for row in ranked(rows) if (error := row.run.off_prediction) is not None]
-    off = [f"{row.name} ({error * 100:+.0f} %)" for row, error in errors if abs(error) > PREDICTION_TOLERANCE]
-    if off:
-        yield f"The measured round is more than {percent(PREDICTION_TOLERANCE)} off its prediction for {listed(off)}."
-    elif errors:
-        worst = max(0.001, *(abs(error) for _, error in errors))
-        yield f"The measured round meets its prediction within {percent(worst)} for every policy that ran."
-
-
-def _accuracy(rows: list[Shown]) -> Iterator[str]:
-    done = ranked(rows)
-    reached = common_accuracy(rows)
-    ends = [value for row in done if (value := last_known(row.run.rounds, "accuracy")) is not None]
-    if reached is None or len(ends) < 2:
-        return
-    counts = {len(row.run.rounds) for row in done}
-    after = f"After {counts.pop()} rounds each" if len(counts) == 1 else "At their ends"
-    yield f"{after}, accuracies lie between {accuracy(min(ends))} and {accuracy(max(ends))}."
-    soonest = sorted(
-        ((seconds, row.name) for row in done if (seconds := seconds_to(row.run.rounds, reached)) is not None),
-    )
-    (first_s, first), (last_s, last) = soonest[0], soonest[-1]
-    if last_s > first_s * (1 + TELLABLE):
-        yield (
-            f"All reach {accuracy(reached)}: {first} soonest, after {duration(first_s)} of training, "
-            f"and {last} last, after {duration(last_s)}."
-        )
-
-
 def _below_bound(rows: list[Shown]) -> Iterator[str]:
     """A round under the bound would show that what was measured of the layers, or of the links, is wrong."""
     for row in ranked(rows):
@@ -143,35 +110,20 @@ def _below_bound(rows: list[Shown]) -> Iterator[str]:
             yield f"{row.name} is {below} under the bound: its layers or links were faster than they were measured."
 
 
-def _faults(rows: list[Shown]) -> Iterator[str]:
-    for row in rows:
-        count = sum(1 for _ in faults(row.run))
-        if count:
-            times_told = "once" if count == 1 else f"{count} times"
-            yield f"{row.name}: a device was dropped from its round {times_told}; which and why is told below."
+def render_training_table(comparison: TrainingComparison) -> RenderableType:
+    """One row a job and policy, narrow enough for 80 columns."""
+    mode = mode_of(comparison)
+    if mode == training_cycles.MODE:
+        return render_cycle_table(comparison)
+    return render_cost_table(comparison) if mode == training_movement.MODE else _split_table(comparison)
 
 
-def _failures(rows: list[Shown]) -> Iterator[str]:
-    for row in rows:
-        if row.run.failure is not None:
-            yield f"{row.name}: {row.run.job} failed: {row.run.failure}"
-
-
-def render_training_table(comparison: TrainingComparison) -> Table:
-    """One row a job and policy, narrow enough for 80 columns, and the failures' reasons below each other."""
+def _split_table(comparison: TrainingComparison) -> Table:
     rows = shown(comparison)
-    table = Table(
-        title=escape(f"{comparison.app} on {comparison.cluster}: median seconds of a round"),
-        title_justify="left",
-        header_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("policy", min_width=6)
+    table = plain_table(f"{comparison.app} on {comparison.cluster}: median seconds of a round")
     for heading in ("round", "predicted", "off", "T_LB", "of T_LB", "faster", "accuracy", "loss", "rounds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    best = ranked(rows)[:1]
+    top = ranked(rows)[:1]
     for row in rows:
         run = row.run
         done = f"{len(run.rounds)}/{run.rounds_asked}"
@@ -186,11 +138,11 @@ def render_training_table(comparison: TrainingComparison) -> Table:
             accuracy(last_known(run.rounds, "accuracy")),
             figures(last_known(run.rounds, "loss")),
             done if run.failure is None else f"[red]{done}[/red]",
-            style="bold green" if row in best else None,
+            style="bold green" if row in top else None,
         )
     return table
 
 
 def failure_lines(comparison: TrainingComparison) -> list[str]:
     """Why what failed did, a line each."""
-    return list(_failures(shown(comparison)))
+    return list(failure_sentences(shown(comparison)))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from policies.batch.allocation import eta, mel, mel_exact, mel_polynomial
 from policies.batch.instance import BatchInstance, BatchPlan
+from policies.named import function_named
 
 BatchPolicy = Callable[[BatchInstance], BatchPlan]
 
@@ -16,3 +17,8 @@ BATCH_POLICIES: dict[str, BatchPolicy] = {
     "mel-exact": mel_exact,
 }
 """In the order of reports."""
+
+
+def load_batch_policy(name: str) -> BatchPolicy:
+    """A built-in policy, or one's own function as "module:function". Raises ValueError for a name that is neither."""
+    return function_named(name, BATCH_POLICIES, "batch training")

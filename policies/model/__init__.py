@@ -3,8 +3,10 @@
 from policies.model.ids import CameraId, DeviceId, FlowId, JobId, LinkId, TaskId
 from policies.model.job import (
     ONLINE,
+    TRAINS,
     Camera,
     CutProfile,
+    Cycles,
     Flow,
     Job,
     Mode,
@@ -18,6 +20,7 @@ from policies.model.job import (
 )
 from policies.model.network import Device, Link, Network, link_id
 from policies.model.plan import (
+    Cycle,
     Decision,
     Infeasible,
     Mapped,
@@ -32,9 +35,12 @@ from policies.model.plan import (
 
 __all__ = [
     "ONLINE",
+    "TRAINS",
     "Camera",
     "CameraId",
     "CutProfile",
+    "Cycle",
+    "Cycles",
     "Decision",
     "Device",
     "DeviceId",

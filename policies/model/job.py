@@ -7,12 +7,16 @@ from typing import Literal
 from policies.model.ids import CameraId, DeviceId, FlowId, JobId, TaskId
 from policies.model.network import Device
 
-Mode = Literal["stream", "once", "loop", "cameras", "offload", "frames"]
+Mode = Literal["stream", "once", "loop", "batches", "fog", "cameras", "offload", "frames"]
 """stream: every task runs once per item, as many items a second as can be. once: each task runs once, as soon
 as can be. loop: all tasks run side by side and talk to each other, both ways, until they are done. cameras: as loop,
 one task a device; which cameras' people each of them detects and re-identifies is said anew while they run.
-offload, frames: as loop, one task a device; what is done where is decided item by item, or frame by frame, by the
-server's task with the job's policy."""
+batches, fog: as loop, one task a device; how many samples each client gets is decided cycle by cycle, and where points
+are processed interval by interval, by the server's task with the job's policy. offload, frames: as these, item by item,
+or frame by frame."""
+
+TRAINS: tuple[Mode, ...] = ("loop", "batches", "fog")
+"""The modes of jobs that train one model in rounds."""
 
 ONLINE: tuple[Mode, ...] = ("offload", "frames")
 """The modes of jobs that decide while they run."""
@@ -52,17 +56,32 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """What a job of mode "loop" trains: one model, in rounds, by a server task and client tasks on their own data.
+class Cycles:
+    """Rounds of a fixed length, in which samples are shared out to clients (MEL). cycle_s: of which margin, as a
+    fraction, is not planned with. samples: in each (d). sample_bytes: that are sent for each, on the wire. batch_size:
+    of the steps, as they were profiled."""
 
-    batches: of each client in a round, all its local epochs together. micro_batches: how many pieces a policy may
-    cut a batch into; 1 where pieces would change what is learned (BatchNorm).
+    cycle_s: float
+    samples: int
+    sample_bytes: float
+    batch_size: int
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a job of a mode in TRAINS trains: one model, in rounds, by a server task and client tasks.
+
+    batches: of each client in a round, all its local epochs together; where that is decided in each round, 1.
+    micro_batches: how many pieces a policy may cut a batch into; 1 where pieces would change what is learned (BatchNorm).
+    cycles: of mode "batches".
     """
 
     server: TaskId
     batches: Mapping[TaskId, int]
     rounds: int
     micro_batches: int = 1
+    cycles: Cycles | None = None
 
     @property
     def clients(self) -> tuple[TaskId, ...]:
@@ -127,9 +146,9 @@ class Replicas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A DAG; of mode "loop", "offload" or "frames" a server and its clients, with a flow from and to each; of mode
-    "cameras" a task on each device, with flows between any two. Tasks stand in topological order, ties by id; a task
-    with no inputs is a source.
+    """A DAG; of mode "loop", "batches", "offload" or "frames" a server and its clients, with a flow from and to each;
+    of mode "fog" also from client to client; of mode "cameras" a task on each device, with flows between any two.
+    Tasks stand in topological order, ties by id; a task with no inputs is a source.
 
     A stream's sources are pinned. items_per_s: the slowest source's own rate, which caps the job's throughput;
     None when unlimited.
@@ -149,7 +168,7 @@ class Job:
     @property
     def side_by_side(self) -> bool:
         """Whether its tasks are processes that talk both ways, rather than steps of a DAG."""
-        return self.mode in ("loop", "cameras", *ONLINE)
+        return self.mode in ("cameras", *TRAINS, *ONLINE)
 
     @property
     def server(self) -> TaskId | None:

@@ -26,12 +26,26 @@ class Timetable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """The first of the cycles in which a job trains (MEL). iterations: local ones (tau). samples, predicted_s: by client,
+    how many it gets, and what it takes until its weights are back. C2, C1, C0: by client, see `BatchInstance`; they are
+    measured again in each cycle."""
+
+    iterations: int
+    samples: Mapping[TaskId, int]
+    predicted_s: Mapping[TaskId, float]
+    C2: Mapping[TaskId, float]
+    C1: Mapping[TaskId, float]
+    C0: Mapping[TaskId, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rounds:
     """How a job trains its model. cuts: by client, which of the profile's cuts ends its part (CutProfile).
 
     micro_batches: pieces of a batch that are under way one behind the other; 1: a client waits for each batch.
     round_s: what the policy reckons a round takes. predicted_s: with all that P1 leaves out, the server's queue
-    first of all. bound_s: no round is shorter; None where it is not known.
+    first of all. bound_s: no round is shorter; None where it is not known. cycle: of mode "batches".
     """
 
     cuts: Mapping[TaskId, int]
@@ -39,6 +53,7 @@ class Rounds:
     round_s: float
     predicted_s: float
     bound_s: float | None
+    cycle: Cycle | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from policies.movement.instance import (
-    Floats,
-    MovementInstance,
-    MovementPlan,
-    linear_plan,
-    movement_instance,
-)
+from policies.movement.instance import Floats, MovementInstance, MovementPlan, linear_plan
 from policies.movement.linear import network_aware
+from policies.movement.steady import steady_fractions
 
 STRETCH = 10
 """Intervals: as many as between aggregations in the paper, which does not say how long its own are."""
@@ -45,32 +40,10 @@ def estimated(instance: MovementInstance, stretch: int) -> MovementPlan:
 
 
 def _fractions(instance: MovementInstance, seen: slice) -> tuple[Floats, Floats]:
-    """Of a device's data, what it keeps, (n,), and sends to each other, (n, n), in the averages' steady state.
-
-    The steady state is two intervals: all that is collected in the first, on copies of devices that process in the
-    second.
-    """
+    """Of a device's data, what it keeps, (n,), and sends to each other, (n, n), in the averages' steady state."""
     D, c, f, C = (array[seen].mean(axis=0) for array in (instance.D, instance.c, instance.f, instance.C))
-    n = len(D)
     links, C_link = _mean_link(instance.c_link[seen]), instance.C_link[seen].mean(axis=0)
-    own = np.arange(n)
-    wide_cost, wide_most = np.full((2 * n, 2 * n), np.inf), np.full((2 * n, 2 * n), np.inf)
-    wide_cost[:n, n:], wide_most[:n, n:] = links, C_link
-    wide_cost[own, n + own], wide_most[own, n + own] = 0.0, np.inf
-    nobody = np.zeros(n)
-    steady = movement_instance(
-        np.stack([np.concatenate([D, nobody]), np.zeros(2 * n)]),
-        np.concatenate([c, c]),
-        wide_cost,
-        np.concatenate([f, nobody]),
-        np.stack([np.zeros(2 * n), np.concatenate([nobody, C])]),
-        wide_most,
-    )
-    amount = network_aware(steady).sent[0, :n, n:]
-    parts = np.divide(amount, D[:, None], out=np.zeros((n, n)), where=D[:, None] > 0)
-    keep = parts[own, own].copy()
-    parts[own, own] = 0.0
-    return keep, parts
+    return steady_fractions(network_aware, D, c, links, f, C, C_link)
 
 
 def _mean_link(c_link: Floats) -> Floats:

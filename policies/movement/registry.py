@@ -8,12 +8,13 @@ from policies.movement.convex import network_aware_sqrt, network_aware_sqrt_exac
 from policies.movement.estimated import network_aware_estimated
 from policies.movement.instance import MovementInstance, MovementPlan
 from policies.movement.linear import network_aware
-from policies.movement.rule import local, rule
+from policies.movement.rule import federated, local, rule
 
 MovementPolicy = Callable[[MovementInstance], MovementPlan]
 
 MOVEMENT_POLICIES: dict[str, MovementPolicy] = {
     "local": local,
+    "federated": federated,
     "theorem-3": rule,
     "network-aware": network_aware,
     "network-aware-estimated": network_aware_estimated,

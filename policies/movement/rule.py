@@ -16,11 +16,19 @@ from policies.movement.instance import (
 def local(instance: MovementInstance) -> MovementPlan:
     """Each device processes what it collects, as far as it can; setting A of the paper's Table III.
 
-    Federated learning moves data in the same way: it differs in how often models are averaged, which is not decided
-    here.
+    Who trains by it never averages the devices' models.
     """
+    return _kept("local", instance)
+
+
+def federated(instance: MovementInstance) -> MovementPlan:
+    """The same, for devices whose models are averaged: federated learning moves no data."""
+    return _kept("federated", instance)
+
+
+def _kept(policy: str, instance: MovementInstance) -> MovementPlan:
     kept = np.minimum(instance.D, instance.C)
-    return linear_plan("local", instance, kept, np.zeros_like(instance.c_link))
+    return linear_plan(policy, instance, kept, np.zeros_like(instance.c_link))
 
 
 def rule(instance: MovementInstance) -> MovementPlan:

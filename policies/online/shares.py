@@ -1,4 +1,4 @@
-"""What the flows of a job get that decides while it runs, at first and when its server says so."""
+"""What the flows of a job get whose tasks are pinned, at first and when its server says so."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEAST_BPS = 8e3
 
 
 class OnlinePlacement:
-    """Places jobs of one of the modes in ONLINE: each task where its job pins it, flows on the widest routes.
+    """Places jobs that decide while they run: each task where its job pins it, flows on the widest routes.
 
     name: of the policy by which the job's server decides, item by item; it is not asked here. Each link is shared
     equally among the job's flows that cross it, as guarantees; a flow may take what the others leave.
@@ -45,7 +45,7 @@ class OnlinePlacement:
         plans: dict[JobId, Plan] = {}
         infeasible: dict[JobId, Infeasible] = {}
         for workload in arrivals:
-            found = _placed(self.name, workload, snapshot.network)
+            found = placed(self.name, workload, snapshot.network)
             if isinstance(found, Plan):
                 plans[workload.job.id] = found
             else:
@@ -73,8 +73,8 @@ def shared(plan: Plan, network: Network, rates_bps: Mapping[FlowId, float]) -> P
     )
 
 
-def _placed(name: str, workload: Workload, network: Network) -> Plan | tuple[str, ...]:
-    """The plan, or why there is none."""
+def placed(name: str, workload: Workload, network: Network) -> Plan | tuple[str, ...]:
+    """Each task where it is pinned, and each link shared equally among the flows that cross it; or why that cannot be."""
     job = workload.job
     placement = {task.id: task.device for task in job.tasks if task.device is not None}
     away = sorted({device for device in placement.values() if device not in network.devices})
@@ -112,21 +112,30 @@ def _routes(
 ) -> dict[FlowId, tuple[DeviceId, ...]] | tuple[str, ...]:
     """The widest route of each flow that crosses devices, the same there and back; or whose ends nothing joins."""
     graph = Graph.of(network)
-    assert job.online is not None, "it decides while it runs"
-    server = placement[job.online.server]
-    clients = sorted({placement[client] for client in job.online.clients} - {server})
-    ways = ways_to(graph.index[server], [graph.index[c] for c in clients], graph, graph.capacity_bps)
-    to_server = {c: None if way is None else graph.names(way) for c, way in zip(clients, ways, strict=True)}
+    pairs = {flow: (placement[flow.producer], placement[flow.consumer]) for flow in job.flows}
+    home = None if job.server is None else placement[job.server]
+    ways: dict[DeviceId, dict[DeviceId, tuple[DeviceId, ...] | None]] = {}
     routes: dict[FlowId, tuple[DeviceId, ...]] = {}
-    for flow in job.flows:
-        a, b = placement[flow.producer], placement[flow.consumer]
+    for flow, (a, b) in pairs.items():
         if a == b:
             continue
-        route = to_server[a] if b == server else to_server[b]
+        root = home if home in (a, b) else min(a, b)  # so that a flow and the one back go the same way
+        assert root is not None, "one of the two"
+        if root not in ways:
+            ways[root] = _ways(
+                root, {other for pair in pairs.values() if root in pair for other in pair}, graph
+            )
+        route = ways[root][a if b == root else b]
         if route is None:
             return (f"waits for a way between {a} and {b}",)
-        routes[flow.id] = route if b == server else route[::-1]
+        routes[flow.id] = route if b == root else route[::-1]
     return routes
+
+
+def _ways(root: DeviceId, others: set[DeviceId], graph: Graph) -> dict[DeviceId, tuple[DeviceId, ...] | None]:
+    names = sorted(others - {root})
+    found = ways_to(graph.index[root], [graph.index[name] for name in names], graph, graph.capacity_bps)
+    return {name: None if way is None else graph.names(way) for name, way in zip(names, found, strict=True)}
 
 
 def _width_bps(route: tuple[DeviceId, ...], network: Network) -> float:

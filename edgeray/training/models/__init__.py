@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from edgeray.training.models.cnn import cnn
 from edgeray.training.models.lenet import lenet
+from edgeray.training.models.mlp import mlp
 from edgeray.training.models.mobilenet import mobilenet_v2
 from edgeray.training.models.resnet import resnet50, resnet101
 from edgeray.training.models.vgg import vgg16
 
-__all__ = ["MODELS", "lenet", "mobilenet_v2", "resnet50", "resnet101", "vgg16"]
+__all__ = ["MODELS", "cnn", "lenet", "mlp", "mobilenet_v2", "resnet50", "resnet101", "vgg16"]
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "lenet": lenet,
+    "mlp": mlp,
+    "cnn": cnn,
     "vgg16": vgg16,
     "resnet50": resnet50,
     "resnet101": resnet101,

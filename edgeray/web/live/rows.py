@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from policies.model import TRAINS
+
 SILENT_S = 2.5
 """A device that has said nothing for so long is shown as silent; it should speak every second."""
 _PLACED = ("deploying", "running", "stopping")
@@ -174,7 +176,7 @@ def _measure(
     """What a job of this mode is judged by, planned and measured; and how much of it is done, where it has an end."""
     if job["mode"] == "once":
         return "makespan", plan.get("makespan_s"), job["makespan_s"], [job["tasks_done"], job["tasks_total"]]
-    if job["mode"] == "loop":
+    if job["mode"] in TRAINS:
         rounds = plan.get("rounds", {})
         return "round", rounds.get("round_s"), job["round_s"], [job["rounds_done"], job["rounds_total"]]
     measured = job["rate_per_s"] if job["phase"] in _PLACED else None

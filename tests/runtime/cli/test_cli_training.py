@@ -13,24 +13,19 @@ import pytest
 from cli_command import ONCE, edgeray
 from rich.console import Console
 from training_scheduler import (
-    CLUSTER,
     CUTS,
     DONE,
     ROOT,
     VIEW,
     FakeScheduler,
     lines,
-    profile_of,
     round_json,
 )
 
 import edgeray as library
-from edgeray import loading
-from edgeray.cli import compare, comparing, comparing_training, jobs
 from edgeray.cli.jobs import jobs_table
 from edgeray.errors import BadInputError, ClusterError
 from edgeray.profiler.cuts import CutMeasurements
-from edgeray.spec import Cluster
 from edgeray.telemetry import rounds as rounds_module
 from edgeray.telemetry.rounds import RoundsReader
 
@@ -48,21 +43,7 @@ COURSE = [
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeScheduler], FakeScheduler]:
     """Make this the scheduler of the cluster that is up."""
-
-    def with_head(network: Any) -> Cluster:
-        return replace(CLUSTER, network=network)
-
-    def to(scheduler: FakeScheduler) -> FakeScheduler:
-        monkeypatch.setattr("edgeray.client.Client", scheduler)
-        monkeypatch.setattr(comparing_training, "Client", scheduler)
-        monkeypatch.setattr(jobs, "be_on_head", lambda: None)
-        monkeypatch.setattr(compare, "be_on_head", lambda: None)
-        monkeypatch.setattr(loading, "_with_head", with_head)
-        monkeypatch.setattr(comparing, "emulation", lambda: "a fake")
-        monkeypatch.setattr(comparing, "merge", profile_of)
-        return scheduler
-
-    return to
+    return lambda scheduler: scheduler.put_up(monkeypatch)
 
 
 # The file of rounds
@@ -233,9 +214,9 @@ def test_what_cannot_be_submitted_is_said_before_the_cluster_is_asked(tmp_path: 
     assert "edgeray up" in edgeray("submit", APP, state=tmp_path / "none", code=1).stderr
 
 
-def test_rounds_are_of_split_training_only(tmp_path: Path) -> None:
+def test_rounds_are_of_training_only(tmp_path: Path) -> None:
     done = edgeray("compare", "apps/synthetic", "--rounds", 3, state=tmp_path, code=2)
-    assert "--rounds 3: only split training" in done.stderr
+    assert "--rounds 3: only training" in done.stderr
 
 
 # profile and jobs

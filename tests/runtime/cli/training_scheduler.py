@@ -1,4 +1,4 @@
-"""A scheduler that is a fake: it plays the views of one job of split training, and serves what its server wrote."""
+"""A scheduler that is a fake: it plays the views of one job that trains, and serves what its server wrote."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from edgeray import loading
+from edgeray.cli import compare, comparing, comparing_training, jobs
 from edgeray.errors import BadInputError
 from edgeray.results import Output
 from edgeray.scheduler.views import JobView
-from edgeray.spec import App, load_cluster
+from edgeray.spec import App, Cluster, load_cluster
 from policies.model import CutProfile, Profile
 
 ROOT = Path(__file__).parents[3]
@@ -120,6 +124,21 @@ class FakeScheduler:
 
     def __call__(self, folder: Path) -> FakeScheduler:
         """As the class that it stands for is called."""
+        return self
+
+    def put_up(self, monkeypatch: pytest.MonkeyPatch) -> FakeScheduler:
+        """Make this the scheduler of the cluster that is up."""
+
+        def with_head(network: Any) -> Cluster:
+            return replace(CLUSTER, network=network)
+
+        monkeypatch.setattr("edgeray.client.Client", self)
+        monkeypatch.setattr(comparing_training, "Client", self)
+        monkeypatch.setattr(jobs, "be_on_head", lambda: None)
+        monkeypatch.setattr(compare, "be_on_head", lambda: None)
+        monkeypatch.setattr(loading, "_with_head", with_head)
+        monkeypatch.setattr(comparing, "emulation", lambda: "a fake")
+        monkeypatch.setattr(comparing, "merge", profile_of)
         return self
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:

@@ -215,10 +215,10 @@ BAD = [
         ["no kind 'dataflows'", "split-training", "did you mean 'dataflow'?"],
     ),
     (
-        "later kind",
+        "kind with a model",
         "helpers: []\nkind: fog-training\n",
         2,
-        ["'fog-training' is not available in this version"],
+        ["kind fog-training has a model, not tasks", "load_on"],
     ),
     ("kind no text", "kind: [1]\n", 1, ["the kind is a list"]),
     ("bad name", "name: a/b\ntasks: {a: {device: e4}}\n", 1, ["'a/b' is not usable as an id", "namespaces"]),

@@ -17,7 +17,7 @@ from edgeray.spec import App, Cluster, check_job_on_cluster, check_runnable, loa
 from edgeray.spec.built_in import DATASETS, MODELS, BuiltInDataset
 from edgeray.training.data import partition_by_class, partition_iid
 from edgeray.training.models import MODELS as FACTORIES
-from edgeray.training.models import lenet, mobilenet_v2, resnet50, resnet101, vgg16
+from edgeray.training.models import cnn, lenet, mlp, mobilenet_v2, resnet50, resnet101, vgg16
 from edgeray.training.recipe import Recipe
 
 Refuse = Callable[..., SpecError]
@@ -255,8 +255,8 @@ def test_no_client_gets_fewer_samples_than_it_may_ask_for(
 def test_built_in_models_are_what_the_table_says() -> None:
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    factories = {"lenet": lenet, "vgg16": vgg16, "resnet50": resnet50, "resnet101": resnet101}
-    assert {**factories, "mobilenet_v2": mobilenet_v2}.keys() == MODELS.keys() == FACTORIES.keys()
+    factories = (lenet, mlp, cnn, vgg16, resnet50, resnet101, mobilenet_v2)
+    assert {factory.__name__ for factory in factories} == MODELS.keys() == FACTORIES.keys()
     import torch
 
     for name, model in MODELS.items():

@@ -123,6 +123,7 @@ class Data:
 
     number: int
     samples: int = 13
+    waited_s: float = 0.0
 
     @property
     def inputs(self) -> Tensor:

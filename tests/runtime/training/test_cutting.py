@@ -26,7 +26,7 @@ from edgeray.training.cutting import (
     self_test,
     split,
 )
-from edgeray.training.models import lenet, mobilenet_v2
+from edgeray.training.models import cnn, lenet, mlp, mobilenet_v2
 from edgeray.training.models.resnet import ResNet
 from edgeray.training.models.vgg import VGG
 
@@ -68,6 +68,8 @@ class Chain(nn.Module):
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "lenet": (lenet, (1, 28, 28), 5),
+    "mlp": (mlp, (1, 28, 28), 4),
+    "cnn": (cnn, (1, 28, 28), 4),
     "residual": (residual, (1, 12, 12), 10),
     "mobilenet": (narrow_mobilenet, (1, 8, 8), 53),
     "vgg": (narrow_vgg, (1, 16, 16), 5),

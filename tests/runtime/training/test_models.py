@@ -1,16 +1,21 @@
-"""The models that come with EdgeRay: as large as published, and of the shapes that they say."""
+"""The models that come with EdgeRay: as large as published, or as they say themselves, and of the right shapes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from edgeray.errors import BadInputError
-from edgeray.training.models import MODELS, lenet, mobilenet_v2, resnet50, vgg16
+from edgeray.reproduce.mel_rows import MODEL_BITS, MODEL_FLOP
+from edgeray.training.models import MODELS, cnn, lenet, mlp, mobilenet_v2, resnet50, vgg16
 from edgeray.training.models.resnet import ResNet
 
 PUBLISHED = {
     "lenet": 61_706,
+    "mlp": 280_440 + 494,
+    "cnn": 21_840,
     "vgg16": 138_357_544,
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
@@ -52,9 +57,19 @@ def shape_before_the_pool(factory: object, side: int, *, channels: int, stem: st
     return seen[0]
 
 
-def test_lenet_takes_channels_and_classes() -> None:
+@pytest.mark.parametrize("factory", [lenet, mlp, cnn])
+def test_small_models_take_channels_and_classes(factory: Callable[..., torch.nn.Module]) -> None:
     with torch.device("meta"):
-        assert lenet(47, channels=3)(torch.empty(2, 3, 28, 28)).shape == (2, 47)
+        assert factory(47, channels=3)(torch.empty(2, 3, 28, 28)).shape == (2, 47)
+
+
+def test_the_perceptron_is_the_one_of_mel() -> None:
+    """Its weights are 8,974,080 bits; four operations for each weight and bias are those of a sample (sec. V-A)."""
+    with torch.device("meta"):
+        weights, biases = ([p.numel() for p in mlp().parameters() if p.dim() == n] for n in (2, 1))
+    assert 32 * sum(weights) == MODEL_BITS
+    assert 4 * sum(weights + biases) == MODEL_FLOP
+    assert biases == [300, 124, 60, 10]
 
 
 def test_a_narrow_mobilenet_keeps_multiples_of_eight() -> None:

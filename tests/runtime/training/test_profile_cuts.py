@@ -197,6 +197,7 @@ def test_messages_and_a_slow_device_count_in_the_seconds() -> None:
         assert slow.backward_s[cut] == pytest.approx(4 * plain.backward_s[cut] + 1)
         assert slow.server_s[cut] == pytest.approx(4 * plain.server_s[cut] + 2)
     assert slow.server_s[-1] == 0.0
+    assert slow.backward_s[-1] == pytest.approx(4 * plain.backward_s[-1])  # no message goes with a batch
     assert slow.send_s_per_byte == 4 * plain.send_s_per_byte == 2.0
 
 

@@ -8,7 +8,6 @@ import io
 import json
 import math
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from training_examples import (
     trained,
     view,
 )
+from training_page import Page
 
 from edgeray.scheduler.views import plan_json
 from edgeray.telemetry.training_records import TrainingComparison
@@ -41,12 +41,12 @@ from edgeray.telemetry.training_runs import (
 )
 from edgeray.training.records import ClientRound, RoundRecord
 from edgeray.web.training import write_training_report
+from edgeray.web.training_rows import shown
 from edgeray.web.training_summary import (
     failure_lines,
     gain,
     ranked,
     render_training_table,
-    shown,
     training_sentences,
 )
 from policies.model import (
@@ -71,45 +71,6 @@ FIVE = (
     trained("edgesplit", 15.0),
     trained("edgesplit-overlap", 10.0),
 )
-
-
-class Page(HTMLParser):
-    """What a browser would see: the tags with their attributes, the words, and the cells of each row by its heading."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.rows: list[list[str]] = []
-        self.open: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
-        if tag not in ("meta", "img", "source", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open.pop() == tag, f"</{tag}> where <{self.open[-1:]}> was open"
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.text.append(data)
-        if self.rows and {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
-
-    def row(self, heading: str, *, cells: int) -> list[str]:
-        """The first row of so many cells that begins so."""
-        return next(row for row in self.rows if len(row) == cells and row[0].strip() == heading)
 
 
 @pytest.fixture

@@ -98,6 +98,9 @@ def a_round(number: int, seconds_s: float, accuracy: float | None, **changes: An
         "loss": 2.0 / number,
         "samples": 400,
         "accuracy": accuracy,
+        "iterations": None,
+        "predicted_s": {},
+        "movement": {},
     }
     return {**values, **changes}
 

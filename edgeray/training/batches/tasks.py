@@ -1,0 +1,118 @@
+"""The tasks of a job of batch training: the orchestrator's code (Serve) and the learners' (Learn)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edgeray.errors import BadInputError, StageError
+from edgeray.node.loop import LoopContext
+from edgeray.node.once import RESULTS
+from edgeray.training.batches.coefficients import Coefficients
+from edgeray.training.batches.cycles import Cycles
+from edgeray.training.batches.data import DealingChannel, DealtData
+from edgeray.training.build import build_model, compute_on, dataset_of, loss_of, settings_of
+from edgeray.training.cut import WHOLE, whole_model
+from edgeray.training.data import Indices
+from edgeray.training.lines import LineChannel
+from edgeray.training.recipe import Recipe
+from edgeray.training.run_files import RunFiles
+from edgeray.training.server import Server
+from edgeray.training.tasks import patience_s_of, serve, take_part, test_set_of
+from edgeray.training.worker import Worker
+from policies.batch.registry import load_batch_policy
+
+log = logging.getLogger(__name__)
+
+
+def chosen_samples(recipe: Recipe, there: int) -> Indices:
+    """Those of the training set that are shared out, sorted. there: that it has. Raises BadInputError for more."""
+    if recipe.samples > there:
+        raise BadInputError(
+            f"{recipe.dataset} has {there} samples to train on, not {recipe.samples}\n"
+            f"  expected: at most {there}\n  remedy:   lower `samples`"
+        )
+    return np.sort(np.random.default_rng(recipe.seed).choice(there, recipe.samples, replace=False))
+
+
+class Serve:
+    """Trains the recipe's model in cycles with the learners that come; the results are files, see RunFiles.
+
+    cycle: cycle_s, margin and send, see `Cycles`. resume: a job after whose last checkpoint this one goes on. The call
+    raises BadInputError where it cannot, and StageError when no learner is there or none finishes a cycle.
+    """
+
+    def __init__(
+        self, *, recipe: Mapping[str, Any], cycle: Mapping[str, Any], resume: str | None = None
+    ) -> None:
+        self._recipe = Recipe.of(recipe)
+        self._cycle = dict(cycle)
+        self._resume = resume
+        self._model = build_model(self._recipe)
+        self._dataset = dataset_of(self._recipe, "train")
+
+    def __call__(self, context: LoopContext) -> None:
+        rounds, recipe = context.rounds, self._recipe
+        if rounds is None or rounds.cycle is None:
+            raise StageError(f"job {context.job}: its plan says nothing of cycles, so it cannot be trained")
+        compute_on(context.cpus)
+        files = RunFiles(context.output_dir, context.output_dir / RESULTS, recipe)
+        found = files.begin(self._model, self._resume)
+        cycles: list[Cycles] = []
+        server = Server(
+            self._model,
+            lambda _: whole_model(self._model),
+            loss=loss_of(recipe),
+            settings=settings_of(recipe),
+            test_set=test_set_of(recipe),
+            checkpoints=files.next,
+            patience_s=patience_s_of(recipe, self._cycle["cycle_s"]),
+            overhear=lambda client, kind, value: bool(cycles) and cycles[0].overhear(client, kind, value),
+        )
+        if found is not None:
+            server.resume()
+            log.info("goes on after cycle %d", found.round_number)
+        cycles.append(
+            Cycles(
+                server,
+                Coefficients(rounds.cycle),
+                load_batch_policy(context.policy),
+                dataset=self._dataset,
+                chosen=chosen_samples(recipe, len(self._dataset)),
+                settings=settings_of(recipe),
+                stopped=context.stop.is_set,
+                **self._cycle,
+            )
+        )
+        serve(context, recipe, server, files, lambda _: WHOLE, cycles[0].run)
+
+
+class Learn:
+    """Trains the whole model on the samples that it is dealt, until the server says the end."""
+
+    def __init__(self, *, recipe: Mapping[str, Any]) -> None:
+        self._recipe = Recipe.of(recipe)
+        self._model = build_model(self._recipe)
+
+    def __call__(self, context: LoopContext) -> None:
+        compute_on(context.cpus)
+        (server,) = context.peers
+        recipe = self._recipe
+        data = DealtData(
+            partial(dataset_of, recipe, "train"),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            learner=context.task,
+        )
+
+        def worker(channel: LineChannel) -> Worker:
+            dealing = DealingChannel(channel, data)
+            return Worker(
+                context.task, data, lambda _: whole_model(self._model), dealing, loss=loss_of(recipe)
+            )
+
+        take_part(context, server, worker)

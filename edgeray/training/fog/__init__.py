@@ -1,0 +1,1 @@
+"""Training on points that devices collect interval by interval, and keep, send to each other, or discard."""
