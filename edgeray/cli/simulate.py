@@ -110,31 +110,39 @@ def simulate(
     frames: Annotated[
         int | None, typer.Option(min=1, help="Of kind frames: so many frames, all runs together.")
     ] = None,
+    topology: Annotated[
+        str | None,
+        typer.Option(help="Of fog training, who may send to whom: full, small-world, hierarchy or random."),
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option("--n", help="Of fog training: so many devices; default 10.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Of kinds offload and frames: a setting of the paper's model, such as helpers=10 or M=2; "
-            "an unknown one has them listed. Repeatable.",
+            help="Of kinds offload and frames and of fog training: a setting of the paper's model, such as helpers=10, "
+            "M=2 or tau=5; an unknown one has them listed. Repeatable.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for jobs.csv, one row a job; of kinds offload and frames for their curves."
+            help="Folder for jobs.csv, one row a job; of kinds offload and frames and of fog training for their curves."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run jobs on a cluster file under a virtual clock: the very scheduler and policies, no device needed.
 
-    Of kinds offload and frames the papers' models are simulated, which need no cluster file: helpers that are drawn from
-    the seed, and users on ON/OFF channels.
+    Of kinds offload, frames and fog-training the papers' models are simulated, which need no cluster file: helpers that
+    are drawn from the seed, users on ON/OFF channels, and devices that really train on the points that they move.
     """
     from edgeray.cli import outcomes
     from edgeray.cli.simulating import Options, course
     from edgeray.spec import is_split_training, is_streams, load_cluster
+    from edgeray.spec.fog_job import is_fog
     from edgeray.testbed import require_current
 
     _check_choices(detail=detail, sharing=sharing, seconds=seconds, job_seconds=job_seconds)
@@ -153,18 +161,33 @@ def simulate(
         link=tuple(link or ()),
     )
     others = _used(options) | {"--detail": detail != "auto", "--sharing": sharing != "granted"}
+    elsewhere = {
+        "--people": people is not None,
+        "--rounds": rounds is not None,
+        "--cluster": cluster is not None,
+    }
+    if any(is_fog(job) for job in options.jobs):
+        from edgeray.cli.simulate_fog import merged, refuse, simulate_fog
+
+        refuse(len(options.jobs), others | elsewhere | {"--frames": frames is not None})
+        names = [name for name in _chosen(policy, policies) if name is not None] or None
+        told = merged({"topology": topology, "n": devices}, settings or [])
+        simulate_fog(options.jobs[0], told, policies=names, seed=seed, as_json=as_json, out=out)
+        return
+    if topology is not None or devices is not None:
+        raise BadInputError(
+            "--topology and --n: for jobs of fog training with a model (kind: fog-training) only"
+        )
     if (mode := _online_mode(options.jobs)) is not None:
-        others |= {
-            "--people": people is not None,
-            "--rounds": rounds is not None,
-            "--cluster": cluster is not None,
-        }
+        others |= elsewhere
         _simulate_online(
             mode, options, _chosen(policy, policies), frames, settings or [], out, others, as_json
         )
         return
     if frames is not None or settings:
-        raise BadInputError("--frames and --set: for jobs of kind offload and frames only")
+        raise BadInputError(
+            "--frames and --set: for jobs of kind offload and frames, --set for fog-training, only"
+        )
     loaded = load_cluster(cluster if cluster is not None else Path(require_current().cluster_file))
     others["--out"] = out is not None
     if any(is_split_training(job) for job in options.jobs):

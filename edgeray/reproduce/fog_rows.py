@@ -1,25 +1,26 @@
-"""What is computed of network-aware learning's Table III and Figs. 5, 7 and 8: settings, rows, and what they tell.
+"""What is computed of network-aware learning's Table III and Figs. 5 to 8: settings, rows, and what they tell.
 
 Source: Tu, Ruan, Wagle, Brinton, Joe-Wong 2020, "Network-Aware Optimization of Distributed Learning for Fog Computing",
 sec. V: n = 10, T = 100, c ~ U(0, 1), c_link ~ U(0, 1/n), D ~ U(0, 60,000 / (n T)). It does not say how large f is, nor
-whether costs are drawn anew in each interval: here both, and two kinds of errors.
+whether costs are drawn anew in each interval: here both, and two kinds of errors. Rows of training are of
+`fog_training`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
 
 from edgeray.reproduce.paper_run import SeedTable
 from edgeray.reproduce.table import Estimate
-from policies.movement.instance import MovementInstance
+from policies.movement.instance import MovementInstance, MovementPlan
 from policies.movement.registry import MOVEMENT_POLICIES
 from policies.movement.setting import Topology, random_setting
 
-TABLE, NODES, CONNECTIVITY, TOPOLOGY = "III", "5", "7", "8"
+TABLE, NODES, PERIOD, CONNECTIVITY, TOPOLOGY = "III", "5", "6", "7", "8"
 SETTINGS = {1.0: "A", 2.0: "B", 3.0: "C", 4.0: "D"}
 """Of Table III, by place on its axis. A: nothing moves. B: planned with what is known. C: with estimates. D: and with
 capacities."""
@@ -39,6 +40,8 @@ F = {LINEAR: 1.0, SQRT: 30.0}
 TABLE_TIMES = 10
 """As many draws of Table III as of the figures: where costs are drawn once, ten of them are an instance's only ones."""
 N, QUICK_N = (5, 10, 20, 30, 40, 50), (5, 20, 50)
+TAU, QUICK_TAU = (2, 5, 10, 20, 50), (5, 20, 50)
+"""So that there is a whole number of periods in T = 100."""
 RHO, QUICK_RHO = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0), (0.1, 0.2, 0.6, 1.0)
 TOPOLOGIES: dict[float, Topology] = {1.0: "small-world", 2.0: "hierarchy", 3.0: "full"}
 
@@ -55,18 +58,32 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FogTrial:
-    """figure: TABLE, or a figure's number; x: its place there."""
+    """figure: TABLE, or a figure's number; x: its place there. model: that is trained; "": costs only. passes: how often
+    the intervals come again before training ends. batch: points of a step."""
 
     figure: str
     costs: str
     policy: str
     x: float
     seed: int
+    model: str = ""
+    passes: int = 1
+    batch: int = 1
+
+    @property
+    def devices(self) -> int:
+        return int(self.x) if self.figure == NODES else 10
+
+    @property
+    def tau(self) -> int:
+        return int(self.x) if self.figure == PERIOD else 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FogRow:
-    """points: collected. process, transfer, discard, unit: cost a collected point. sent, processed: parts of them."""
+    """points: collected. process, transfer, discard, unit: cost a collected point. sent, processed: parts of them. model:
+    that was trained, to this accuracy; "": none was. losses: of each aggregation period, the mean of devices' training
+    losses, and their deviation."""
 
     figure: str
     costs: str
@@ -80,12 +97,14 @@ class FogRow:
     unit: float
     sent: float
     processed: float
+    model: str = ""
+    accuracy: float | None = None
+    losses: tuple[tuple[float, float], ...] = ()
 
 
 def fog_trials(seeds: int, *, quick: bool) -> list[FogTrial]:
-    """The long ones first."""
-    nodes, rho = (QUICK_N, QUICK_RHO) if quick else (N, RHO)
-    varied = {NODES: tuple(reversed(nodes)), CONNECTIVITY: rho, TOPOLOGY: tuple(TOPOLOGIES)}
+    """Of costs. The long ones first."""
+    varied = {figure: tuple(reversed(xs)) for figure, xs in places_of(quick=quick).items()}
     places = [(figure, policy, x) for figure, xs in varied.items() for x in xs for policy in (SQRT, LINEAR)]
     places += [(TABLE, SETTING_POLICIES[name], x) for x, name in SETTINGS.items()]
     return [
@@ -96,8 +115,18 @@ def fog_trials(seeds: int, *, quick: bool) -> list[FogTrial]:
     ]
 
 
+def places_of(*, quick: bool) -> dict[str, tuple[float, ...]]:
+    """The places of each figure."""
+    nodes, tau, rho = (QUICK_N, QUICK_TAU, QUICK_RHO) if quick else (N, TAU, RHO)
+    return {NODES: nodes, PERIOD: tau, CONNECTIVITY: rho, TOPOLOGY: tuple(TOPOLOGIES)}
+
+
 def compute(trial: FogTrial) -> FogRow:
-    plan = MOVEMENT_POLICIES[trial.policy](instance_of(trial))
+    """A row of costs."""
+    return row_of(trial, MOVEMENT_POLICIES[trial.policy](instance_of(trial)))
+
+
+def row_of(trial: FogTrial, plan: MovementPlan) -> FogRow:
     points = float(plan.kept.sum() + plan.sent.sum() + plan.discarded.sum())
     return FogRow(
         figure=trial.figure,
@@ -112,20 +141,28 @@ def compute(trial: FogTrial) -> FogRow:
         unit=plan.unit,
         sent=float(plan.sent.sum()) / points,
         processed=float(plan.processed.sum()) / points,
+        model=trial.model,
     )
 
 
-def instance_of(trial: FogTrial) -> MovementInstance:
-    """The same seed gives every policy the same data and costs."""
-    rng = np.random.default_rng(trial.seed)
-    steady, f = trial.costs == "once", F.get(trial.policy, F[LINEAR])
-    if trial.figure == NODES:
-        return random_setting(rng, devices=int(trial.x), steady=steady, f=f)
-    if trial.figure == CONNECTIVITY:
-        return random_setting(rng, topology="random", rho=trial.x, steady=steady, f=f)
-    if trial.figure == TOPOLOGY:
-        return random_setting(rng, topology=TOPOLOGIES[trial.x], steady=steady, f=f)
-    return random_setting(rng, steady=steady, f=f, capacities=SETTINGS[trial.x] == "D")
+def instance_of(trial: FogTrial, points: float = 60_000) -> MovementInstance:
+    """The same seed gives every policy the same data and costs. points: twice as many as are collected on average."""
+    figure = trial.figure
+    topology: Topology = TOPOLOGIES[trial.x] if figure == TOPOLOGY else "full"
+    instance = random_setting(
+        np.random.default_rng(trial.seed),
+        devices=trial.devices,
+        points=points,
+        f=F.get(trial.policy, F[LINEAR]),
+        topology="random" if figure == CONNECTIVITY else topology,
+        rho=trial.x if figure == CONNECTIVITY else 1.0,
+        capacities=figure == TABLE and SETTINGS[trial.x] == "D",
+        steady=trial.costs == "once",
+    )
+    if figure != PERIOD:
+        return instance
+    since = np.arange(len(instance.D)) % trial.tau + 1
+    return replace(instance, f=instance.f / np.sqrt(since)[:, None])
 
 
 def name_of(variant: tuple[str, str]) -> str:
@@ -134,10 +171,15 @@ def name_of(variant: tuple[str, str]) -> str:
 
 
 class FogTable(SeedTable[tuple[str, str, str, float], FogRow]):
-    """The rows by figure, how costs are drawn, policy and place."""
+    """Rows of costs by figure, how costs are drawn, policy and place. trained: of training, the same for each model."""
 
     def __init__(self, rows: Iterable[FogRow]) -> None:
-        super().__init__(rows, lambda row: (row.figure, row.costs, row.policy, row.x))
+        told = list(rows)
+        super().__init__((row for row in told if not row.model), _key)
+        self.trained: dict[str, SeedTable[tuple[str, str, str, float], FogRow]] = {
+            model: SeedTable((row for row in told if row.model == model), _key)
+            for model in sorted({row.model for row in told} - {""})
+        }
 
     def places(self, figure: str) -> list[float]:
         return sorted({x for name, _, _, x in self.keys() if name == figure})
@@ -160,20 +202,40 @@ class FogTable(SeedTable[tuple[str, str, str, float], FogRow]):
             (figure, costs, policy, last), (figure, costs, policy, first), attrgetter("unit")
         )
 
+    def accuracy(self, model: str, figure: str, costs: str, policy: str, x: float) -> Estimate | None:
+        trained = self.trained.get(model)
+        return trained.told([(figure, costs, policy, x)], _accuracy) if trained else None
+
+    def gained(
+        self, model: str, to: tuple[str, str, str, float], than: tuple[str, str, str, float]
+    ) -> Estimate | None:
+        """How much more accurate one is than another, seed by seed. to, than: figure, costs, policy, place."""
+        trained = self.trained.get(model)
+        return trained.told([to, than], lambda a, b: _accuracy(a) - _accuracy(b)) if trained else None
+
     def setting(self, costs: str, name: str, column: str = "unit") -> Estimate | None:
         """Of Table III."""
-        return self.told([_setting(costs, name)], attrgetter(column))
+        return self.told([setting_key(costs, name)], attrgetter(column))
 
     def settings(self, costs: str, name: str, other: str) -> Estimate | None:
         """One setting's unit cost over another's."""
-        return self.quotient(_setting(costs, name), _setting(costs, other), attrgetter("unit"))
+        return self.quotient(setting_key(costs, name), setting_key(costs, other), attrgetter("unit"))
 
     def share(self, costs: str, name: str, column: str) -> Estimate | None:
         """A part of a setting's cost."""
         tell = attrgetter(column)
-        return self.told([_setting(costs, name)], lambda row: tell(row) / row.unit)
+        return self.told([setting_key(costs, name)], lambda row: tell(row) / row.unit)
 
 
-def _setting(costs: str, name: str) -> tuple[str, str, str, float]:
+def setting_key(costs: str, name: str) -> tuple[str, str, str, float]:
+    """Of Table III, in a FogTable."""
     x = next(x for x, known in SETTINGS.items() if known == name)
     return (TABLE, costs, SETTING_POLICIES[name], x)
+
+
+def _key(row: FogRow) -> tuple[str, str, str, float]:
+    return (row.figure, row.costs, row.policy, row.x)
+
+
+def _accuracy(row: FogRow) -> float:
+    return float("nan") if row.accuracy is None else row.accuracy

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeray.errors import FlowError, StageError
 from edgeray.node.loop import LoopContext
@@ -30,6 +30,7 @@ from edgeray.training.build import (
     loss_of,
     settings_of,
 )
+from edgeray.training.cut import whole_model
 from edgeray.training.data import batch_of, labels_of
 from edgeray.training.device_data import DeviceData
 from edgeray.training.lines import HELLO, WELCOME, LineChannel
@@ -97,6 +98,36 @@ class Serve:
             server.resume()
             log.info("goes on after round %d", found.round_number)
         return server
+
+
+def server_of_whole_models(
+    recipe: Recipe,
+    model: nn.Module,
+    files: RunFiles,
+    resume: str | None,
+    *,
+    patience_s: float,
+    overhear: Callable[[str, str, Any], bool],
+    averaging: bool = True,
+) -> Server:
+    """A server whose clients have the whole model each, at its start or after the last round of the run that it goes on
+    with. Raises BadInputError where it cannot go on."""
+    found = files.begin(model, resume)
+    server = Server(
+        model,
+        lambda _: whole_model(model),
+        loss=loss_of(recipe),
+        settings=settings_of(recipe),
+        test_set=test_set_of(recipe),
+        checkpoints=files.next,
+        patience_s=patience_s,
+        averaging=averaging,
+        overhear=overhear,
+    )
+    if found is not None:
+        server.resume()
+        log.info("goes on after round %d", found.round_number)
+    return server
 
 
 def serve(

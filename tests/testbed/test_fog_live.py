@@ -90,16 +90,16 @@ def test_points_that_are_sent_cross_a_flow(session: Session) -> None:
 def test_policies_are_compared(session: Session) -> None:
     out = session.root / "report"
     told = session.json(
-        "compare", session.root / "short", "--policies", "local,federated,network-aware-sqrt",
+        "compare", session.root / "short", "--policies", "local,network-aware-sqrt",
         "--rounds", 2, "--out", out,
     )  # fmt: skip
     runs = {run["policy"]: run["jobs"][0] for run in told["runs"]}
-    assert set(runs) == {"local", "federated", "network-aware-sqrt"}
+    assert set(runs) == {"local", "network-aware-sqrt"}
     for run in runs.values():
         assert run["failure"] is None and len(run["rounds"]) == 2
         assert all(each["accuracy"] is not None for each in run["rounds"])
-    for policy in ("local", "federated"):
-        assert total(runs[policy]["rounds"], "sent") == total(runs[policy]["rounds"], "discarded") == 0
+    local = runs["local"]["rounds"]
+    assert total(local, "sent") == total(local, "discarded") == 0
     assert "network-aware-sqrt" in (out / "report.html").read_text()
 
 

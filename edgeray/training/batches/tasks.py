@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -21,12 +20,9 @@ from edgeray.training.data import Indices
 from edgeray.training.lines import LineChannel
 from edgeray.training.recipe import Recipe
 from edgeray.training.run_files import RunFiles
-from edgeray.training.server import Server
-from edgeray.training.tasks import patience_s_of, serve, take_part, test_set_of
+from edgeray.training.tasks import patience_s_of, serve, server_of_whole_models, take_part
 from edgeray.training.worker import Worker
 from policies.batch.registry import load_batch_policy
-
-log = logging.getLogger(__name__)
 
 
 def chosen_samples(recipe: Recipe, there: int) -> Indices:
@@ -61,21 +57,15 @@ class Serve:
             raise StageError(f"job {context.job}: its plan says nothing of cycles, so it cannot be trained")
         compute_on(context.cpus)
         files = RunFiles(context.output_dir, context.output_dir / RESULTS, recipe)
-        found = files.begin(self._model, self._resume)
         cycles: list[Cycles] = []
-        server = Server(
+        server = server_of_whole_models(
+            recipe,
             self._model,
-            lambda _: whole_model(self._model),
-            loss=loss_of(recipe),
-            settings=settings_of(recipe),
-            test_set=test_set_of(recipe),
-            checkpoints=files.next,
+            files,
+            self._resume,
             patience_s=patience_s_of(recipe, self._cycle["cycle_s"]),
             overhear=lambda client, kind, value: bool(cycles) and cycles[0].overhear(client, kind, value),
         )
-        if found is not None:
-            server.resume()
-            log.info("goes on after cycle %d", found.round_number)
         cycles.append(
             Cycles(
                 server,

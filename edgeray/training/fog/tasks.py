@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from edgeray.errors import BadInputError
 from edgeray.node.loop import LoopContext
 from edgeray.node.once import RESULTS
-from edgeray.training.build import build_model, compute_on, dataset_of, loss_of, settings_of
+from edgeray.training.build import build_model, compute_on, dataset_of, loss_of
 from edgeray.training.channel import payload_bytes
 from edgeray.training.cut import WHOLE, whole_model
 from edgeray.training.data import labels_of, packed_samples
@@ -24,13 +23,10 @@ from edgeray.training.fog.settings import Fog
 from edgeray.training.lines import LineChannel
 from edgeray.training.recipe import Recipe
 from edgeray.training.run_files import RunFiles
-from edgeray.training.server import Server
 from edgeray.training.shares import part_of
-from edgeray.training.tasks import patience_s_of, serve, take_part, test_set_of
+from edgeray.training.tasks import patience_s_of, serve, server_of_whole_models, take_part
 from edgeray.training.worker import Worker
 from policies.model import TaskId
-
-log = logging.getLogger(__name__)
 
 
 class Serve:
@@ -55,22 +51,16 @@ class Serve:
         compute_on(context.cpus)
         recipe, fog = self._recipe, self._fog
         files = RunFiles(context.output_dir, context.output_dir / RESULTS, recipe)
-        found = files.begin(self._model, self._resume)
         heard: list[Intervals] = []
-        server = Server(
+        server = server_of_whole_models(
+            recipe,
             self._model,
-            lambda _: whole_model(self._model),
-            loss=loss_of(recipe),
-            settings=settings_of(recipe),
-            test_set=test_set_of(recipe),
-            checkpoints=files.next,
+            files,
+            self._resume,
             patience_s=patience_s_of(recipe, fog.interval_s),
             averaging=context.policy != LOCAL,
             overhear=lambda client, kind, value: bool(heard) and heard[0].overhear(client, kind, value),
         )
-        if found is not None:
-            server.resume()
-            log.info("goes on after interval %d", found.round_number * fog.aggregate)
         heard.append(Intervals(server, self._mover(context), fog))
         serve(context, recipe, server, files, lambda _: WHOLE, heard[0].run)
 

@@ -60,7 +60,7 @@ def test_a_table_and_curves(job: Path) -> None:
     for name in ("centralized", "local", "federated", "network-aware", "network-aware-sqrt"):
         assert told.stdout.count(f" {name} ") == 2, name
     rows = list(csv.DictReader((out / "curves.csv").open()))
-    assert [row["intervals"] for row in rows if row["policy"] == "local"] == ["4", "8", "12"]
+    assert [row["intervals"] for row in rows if row["policy"] == "federated"] == ["4", "8", "12"]
     assert str(out / "curves.csv") in told.stderr
 
 

@@ -97,7 +97,7 @@ def test_one_device_is_centralized_learning(policy: str) -> None:
     for name, weight in central.trained.weights[0].items():
         assert torch.equal(weight, alone.trained.weights[0][name])
     curves = [[value for _, value in run.trained.accuracy] for run in (alone, central)]
-    assert curves[0] == pytest.approx(curves[1]) and alone.processed == central.processed
+    assert curves[0][-1] == pytest.approx(curves[1][-1]) and alone.processed == central.processed
     assert central.plan is None and alone.plan is not None and alone.plan.sent.sum() == 0
 
 
@@ -128,7 +128,7 @@ def test_every_policy_learns_from_the_points_of_its_plan(policy: str) -> None:
         assert (run.trained.points == run.plan.processed).all()
     assert run.accuracy is not None and run.accuracy > 0.6  # a third is what guessing has
     curve = [value for _, value in run.trained.accuracy]
-    assert len(curve) == 4 and None not in curve
+    assert len(curve) == (1 if policy == LOCAL else 4) and None not in curve
 
 
 def test_models_are_tried_at_the_end_only_if_asked() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from edgeray.errors import SpecError
 from edgeray.loading import read_job_files
-from edgeray.spec import App, Cluster, is_batches, load_app, load_batches, load_cluster, load_on
+from edgeray.spec import App, Cluster, is_batches, json_schema, load_app, load_batches, load_cluster, load_on
 from edgeray.spec.declared_numbers import declared_kind
+from edgeray.spec.yaml_file import read_yaml
 from edgeray.training.recipe import Recipe
 from policies.model import Network
 
@@ -35,6 +37,10 @@ def data(subset):
     return [(torch.zeros(3, 4), 1) for _ in range(20)]
 """
 On = Callable[..., App]
+ROOT = Path(__file__).parents[3]
+APPS = [
+    file for app in ("batch", "fog") for file in sorted((ROOT / "apps" / f"{app}-training").glob("*.yaml"))
+]
 
 
 @pytest.fixture
@@ -167,3 +173,22 @@ def test_nobody_learns(job: Callable[[str], Path], tmp_path: Path) -> None:
 def test_it_is_no_dataflow(job: Callable[[str], Path]) -> None:
     with pytest.raises(SpecError, match="kind batch-training has a model, not tasks"):
         load_app(job(HEAD))
+
+
+@pytest.mark.parametrize("file", APPS)
+def test_the_schema_for_editors_takes_the_apps(file: Path) -> None:
+    jsonschema.validate(read_yaml(file, expected="").value, json_schema("job"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "batch-training", "model": "mlp", "dataset": "fashion-mnist"},
+        {"kind": "batch-training", "model": "mlp", "dataset": "fashion-mnist", "cycle": "12s", "rounds": 3},
+        {"kind": "fog-training", "model": "mlp", "dataset": "fashion-mnist", "costs": "guessed"},
+        {"kind": "fog-training", "declared": [1]},
+    ],
+)
+def test_the_schema_for_editors_refuses(wrong: dict[str, object]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, json_schema("job"))
