@@ -61,7 +61,7 @@ class JobHandle:
         return read_values(kept, outputs)
 
     def rounds(self) -> list[Mapping[str, Any]]:
-        """The rounds of split training so far, each as `training.records.RoundRecord` tells it; [] for other jobs.
+        """The rounds of training so far, each as `training.records.RoundRecord` tells it; [] for other jobs.
 
         Raises ClusterError when the device that trains is gone.
         """
@@ -88,8 +88,8 @@ def submit(
 ) -> JobHandle:
     """Submit an app folder, a job file, or a DAG made with Ray's .bind().
 
-    policy: joint for streams, portfolio for one-shot jobs and edgesplit-overlap for split training unless you say
-    otherwise. resume: split training goes on after this job's last checkpoint.
+    policy: that of the job's kind unless you say otherwise (`policy_names.DEFAULTS`), such as joint for streams. resume:
+    training goes on after this job's last checkpoint.
     name, mode: of the job, for DAGs ("once": each task runs once); files tell theirs. detach: the job outlives this
     program; otherwise it ends 30 s after the last status() or wait().
     Raises SpecError or BadInputError for what is wrong with the input, and ClusterError when there is no cluster
@@ -102,7 +102,7 @@ def submit(
         client, [app] = files.opened()
         return JobHandle(client.submit(app, chosen, lease_s=lease_s), client)
     if resume is not None:
-        raise BadInputError(f"resume={resume!r}: only a job file of kind: split-training keeps checkpoints")
+        raise BadInputError(f"resume={resume!r}: only a job file of training keeps checkpoints")
     app = _app(job, name, mode)
     chosen = chosen_policy(policy, app.job.mode)
     client = Client(app.folder)

@@ -1,4 +1,4 @@
-"""The course of a comparison of split training: each job under each policy, one after the other, to its end."""
+"""The course of a comparison of training: each job under each policy, one after the other, to its end."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def compare_training(apps: Sequence[App], policies: Sequence[str]) -> TrainingCo
 
 
 def _train(client: Client, app: App, policy: str, network: Network, cuts: CutProfile | None) -> TrainingRun:
-    assert app.job.training is not None, "only of split training"
+    assert app.job.training is not None, "only of training"
     asked = app.job.training.rounds
     watch = TrainingWatch(client.call, asked, lambda line: say(f"{policy}: {line}"))
     job = client.submit(app, policy, lease_s=LEASE_S)

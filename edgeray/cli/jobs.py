@@ -38,10 +38,11 @@ PolicyName = Annotated[
         "Split training: vanilla-fl, adaptive-fl, edgesplit-fix, edgesplit-alternating, edgesplit, "
         "edgesplit-overlap. Cameras (kind: streams): nmno, wmno, nmwo, jstsh, load-aware, exact-latency, exact-fps. "
         "Kind offload: round-robin, p2c, jsq, sed, greedy, toof, ecolog, hybrid. Kind frames: lfos, efos, djos-slides, "
-        "djos, jos. Kind fog-training (declared numbers): local, theorem-3, network-aware, network-aware-estimated, "
-        "network-aware-sqrt, network-aware-sqrt-exact. Any: module:Class. Without one: joint for streams, portfolio for "
-        "one-shot jobs, edgesplit-overlap for split training, load-aware for cameras, hybrid for offload, djos for "
-        "frames, network-aware for fog training.",
+        "djos, jos. Kind batch-training: eta, mel, mel-polynomial, mel-exact. Kind fog-training: local, federated, "
+        "theorem-3, network-aware, network-aware-estimated, network-aware-sqrt, network-aware-sqrt-exact. Any: "
+        "module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap for split training, "
+        "load-aware for cameras, hybrid for offload, djos for frames, mel-exact for batch training, network-aware for "
+        "fog training.",
     ),
 ]
 
@@ -131,7 +132,7 @@ def submit(
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="JOB", help="Split training: go on after this job's last checkpoint, bit for bit."
+            metavar="JOB", help="Training: go on after this job's last checkpoint; split training does so bit for bit."
         ),
     ] = None,
     as_json: Json = False,
