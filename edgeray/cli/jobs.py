@@ -40,8 +40,8 @@ PolicyName = Annotated[
         "Kind offload: round-robin, p2c, jsq, sed, greedy, toof, ecolog, hybrid. Kind frames: lfos, efos, djos-slides, "
         "djos, jos. Kind batch-training: eta, mel, mel-polynomial, mel-exact. Kind fog-training: local, federated, "
         "theorem-3, network-aware, network-aware-estimated, network-aware-sqrt, network-aware-sqrt-exact. Any: "
-        "module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap for split training, "
-        "load-aware for cameras, hybrid for offload, djos for frames, mel-exact for batch training, network-aware for "
+        "module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap for split "
+        "training, load-aware for cameras, hybrid for offload, djos for frames, mel-exact for batch training, network-aware for "
         "fog training.",
     ),
 ]
@@ -132,7 +132,8 @@ def submit(
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="JOB", help="Training: go on after this job's last checkpoint; split training does so bit for bit."
+            metavar="JOB",
+            help="Training: go on after this job's last checkpoint; split training does so bit for bit.",
         ),
     ] = None,
     as_json: Json = False,
