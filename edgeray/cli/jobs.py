@@ -41,8 +41,8 @@ PolicyName = Annotated[
         "djos, jos. Kind batch-training: eta, mel, mel-polynomial, mel-exact. Kind fog-training: local, federated, "
         "theorem-3, network-aware, network-aware-estimated, network-aware-sqrt, network-aware-sqrt-exact. Any: "
         "module:Class. Without one: joint for streams, portfolio for one-shot jobs, edgesplit-overlap for split "
-        "training, load-aware for cameras, hybrid for offload, djos for frames, mel-exact for batch training, network-aware for "
-        "fog training.",
+        "training, load-aware for cameras, hybrid for offload, djos for frames, mel-exact for batch training, "
+        "network-aware for fog training.",
     ),
 ]
 
