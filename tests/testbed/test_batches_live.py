@@ -106,6 +106,30 @@ def test_a_killed_learner_is_left_out_and_comes_back(session: Session) -> None:
     session.run("stop", job)
 
 
+def test_batches_follow_a_device_that_became_slower(session: Session) -> None:
+    """Nobody is told that e4 has a fifth of its cores: its next cycles tell, and it gets fewer samples."""
+    job = session.run("submit", session.root / "long", "--policy", "mel-exact", "--detach").strip()
+    until(lambda: session.job(job)["rounds_done"] >= 3, "three cycles", 120)
+    [path] = session.root.rglob(f"{job}/results/rounds.jsonl")
+
+    def samples() -> list[int]:
+        """Of e4, in each cycle in which it was in time."""
+        return [
+            client["samples"]
+            for each in cycles_in(path.parent)
+            for client in each["clients"]
+            if client["client"] == "learner-e4"
+        ]
+
+    before = max(samples())
+    session.run("throttle", "e4", "--cpus", "0.04")
+    try:
+        until(lambda: samples()[-1] < before / 2, "half of the samples", 180)
+    finally:
+        session.run("throttle", "e4", "--cpus", "0.2")
+    session.run("stop", job)
+
+
 def test_a_cycle_that_is_too_short_names_the_shortest(session: Session) -> None:
     refused = session.json("plan", session.root / "none", code=1)
     assert not refused["feasible"]

@@ -68,7 +68,7 @@ def test_theorem_3_ends_with_2_where_it_does_not_hold(plan: Any) -> None:
 
 def test_an_unknown_policy(tmp_path: Path) -> None:
     (tmp_path / "fog.yaml").write_text(FOG)
-    with pytest.raises(BadInputError, match="expected one of local, theorem-3, network-aware"):
+    with pytest.raises(BadInputError, match="expected one of local, federated, theorem-3, network-aware"):
         decide_declared(load_declared(tmp_path / "fog.yaml"), "joint")
 
 
