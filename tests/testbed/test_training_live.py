@@ -141,7 +141,8 @@ def test_a_killed_client_is_left_out_and_comes_back(session: Session) -> None:
     rounds = rounds_in(files_of(session, job))
     assert [one["number"] for one in rounds] == list(range(1, 9))
     without = [one for one in rounds if len(one["clients"]) == 1]
-    assert without and all("client-e4" in one["dropped"] for one in without[:1])
+    # In its own round it is dropped, unless it had finished that one already: then it counts there, and misses the next.
+    assert without and [client["client"] for client in without[0]["clients"]] == ["client-e2"]
     assert len(rounds[-1]["clients"]) == 2
     story = session.run("logs", job)
     assert "started again (1 of 3)" in story
