@@ -21,9 +21,11 @@ def batch_plan_json(policy: str, workload: Workload, network: Network) -> dict[s
     training = workload.job.training
     assert training is not None and training.cycles is not None, "it trains in cycles"
     plan = placed(policy, workload, network)
-    instance = instance_of(workload, network, plan) if isinstance(plan, Plan) else plan
-    if not isinstance(plan, Plan) or not isinstance(instance, BatchInstance):
-        return {"policy": policy, "feasible": False, "reasons": list(instance)}  # type: ignore[arg-type]
+    if not isinstance(plan, Plan):
+        return {"policy": policy, "feasible": False, "reasons": list(plan)}
+    instance = instance_of(workload, network, plan)
+    if not isinstance(instance, BatchInstance):
+        return {"policy": policy, "feasible": False, "reasons": list(instance)}
     try:
         decided = load_batch_policy(policy)(instance)
     except ValueError as error:

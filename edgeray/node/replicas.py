@@ -16,9 +16,9 @@ from edgeray.node.bounds import REPLICA_ITEMS
 from edgeray.node.crew import Crew
 from edgeray.node.inbox import Item
 from edgeray.offload.desk import Desk
-from edgeray.offload.help import Speed
 from edgeray.offload.messages import Result, Telemetry
 from edgeray.offload.recipe import HelperSpec, Terms
+from edgeray.offload.speed import Speed
 from edgeray.scheduler.effects import StagePlan
 from policies.bandit.offers import FEATURES
 from policies.model import DeviceId, Replicas, TaskId

@@ -15,7 +15,7 @@ from edgeray.node.code import OUTPUT_DIR, LoadedTask, TaskCode, load_task
 from edgeray.node.measure import SinkWindow, TaskCounters
 from edgeray.offload.messages import Item, Result, Telemetry, size_bytes
 from edgeray.offload.recipe import Recipe
-from edgeray.offload.speed import Speed as Speed
+from edgeray.offload.speed import Speed
 from edgeray.streams.peers import Connection, Remote
 from policies.model import DeviceId, TaskId
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from edgeray.errors import BadInputError
 from edgeray.training.aggregate import State, federated_average
+from edgeray.training.batches.deal import chosen_samples, deal
 from edgeray.training.build import build_model, dataset_of, loss_of, settings_of
 from edgeray.training.channel import local_pair
-from edgeray.training.cut import Split
+from edgeray.training.cut import whole_model
 from edgeray.training.data import Indices, batch_of
 from edgeray.training.device_data import DeviceData
 from edgeray.training.evaluate import accuracy_of
@@ -59,18 +60,8 @@ def train_cycles(
     """
     _check(batches, iterations, cycles)
     dataset = dataset_of(recipe, "train")
-    pool = _pool(recipe, sum(batches.values()), len(dataset))
+    pool = chosen_samples(recipe, sum(batches.values()), len(dataset))
     return _cycles(recipe, dataset, pool, batches, iterations, cycles)
-
-
-def deal(pool: Indices, batches: Mapping[str, int], *, seed: int, number: int) -> dict[str, Indices]:
-    """The samples of each learner in a cycle of this number, sorted: drawn from the pool at random, none for two."""
-    shuffled = np.random.default_rng([seed, number]).permutation(pool)
-    ends = np.cumsum(list(batches.values()))
-    return {
-        learner: np.sort(shuffled[end - count : end])
-        for (learner, count), end in zip(batches.items(), ends, strict=True)
-    }
 
 
 def _cycles(
@@ -139,7 +130,7 @@ def train_once(learner: str, model: nn.Module, data: DeviceData, start: RoundSta
     there, here = local_pair()
     here.send("round", start)
     here.send("end", start.weights)
-    Worker(learner, data, lambda _: Split(head=model, tail=None), there, loss=loss).run()
+    Worker(learner, data, lambda _: whole_model(model), there, loss=loss).run()
     while True:
         kind, value = here.receive(0)
         if kind == "finished":
@@ -163,15 +154,6 @@ def _tested(recipe: Recipe) -> _Tested:
         return _Tested(None, np.zeros(0, dtype=np.int64))
     dataset = dataset_of(recipe, "test")
     return _Tested(dataset, evaluation_set(recipe, len(dataset)))
-
-
-def _pool(recipe: Recipe, wanted: int, there: int) -> Indices:
-    if wanted > there:
-        raise BadInputError(
-            f"batches of {wanted} samples together; {recipe.dataset} has {there}\n"
-            f"  expected: {there} or fewer\n  remedy:   deal out fewer samples"
-        )
-    return np.sort(np.random.default_rng(recipe.seed).choice(there, wanted, replace=False))
 
 
 def _check(batches: Mapping[str, int], iterations: int, cycles: int) -> None:

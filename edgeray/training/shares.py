@@ -15,7 +15,7 @@ def share_of(recipe: Recipe, labels: Indices, client: str) -> Indices:
     The set is dealt out to all of the recipe's clients; of its part each client has as many, drawn at random, as the
     recipe says. Raises BadInputError where that is more than it got, or it is none of them.
     """
-    part = part_of(recipe, labels, client)
+    part = dealt_to(recipe, labels, client)
     if len(part) < recipe.samples:
         raise BadInputError(
             f"{client} has {len(part)} of the {len(labels)} samples of {recipe.dataset}\n"
@@ -25,7 +25,7 @@ def share_of(recipe: Recipe, labels: Indices, client: str) -> Indices:
     return np.sort(drawn.choice(part, recipe.samples, replace=False))
 
 
-def part_of(recipe: Recipe, labels: Indices, client: str) -> Indices:
+def dealt_to(recipe: Recipe, labels: Indices, client: str) -> Indices:
     """All samples that a client gets where the training set is dealt out to all of the recipe's clients, sorted.
 
     Raises BadInputError where it is none of them."""

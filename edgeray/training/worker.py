@@ -25,7 +25,7 @@ from edgeray.training.optimizers import Optimizer
 from edgeray.training.weights import load_weights, weights_of
 
 PROGRESS_S = 1.0
-"""So often a client with the whole model says that it goes on: each word takes either end as long as a small batch."""
+"""So often a client with the whole model says that it goes on: a word takes either end some .3 ms (`message_costs`)."""
 
 
 class TrainingData(Protocol):

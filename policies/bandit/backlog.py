@@ -9,7 +9,7 @@ from dataclasses import dataclass
 KEEP = 0.95
 """Of what was measured, with each item more: the last twenty count most."""
 _MOST_WRONG = 1.0
-"""What a squared relative error counts at most: one item that hung is no reason to expect it of all."""
+"""What a relative error counts at most: one item that hung is no reason to expect it of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Backlog:
     def _measure(self, work: float, seconds: float) -> None:
         self._wrong *= KEEP
         if self._seconds > 0:
-            self._wrong += work * min((seconds * self.rate_per_s / work - 1) ** 2, _MOST_WRONG)
+            # In this order what is no number counts as most, and nothing huge is squared.
+            error = min(_MOST_WRONG, abs(seconds * self.rate_per_s / work - 1))
+            self._wrong += work * error**2
         self._done = KEEP * self._done + work
         self._seconds = KEEP * self._seconds + seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edgeray.training.records import ClientRound
@@ -63,8 +63,3 @@ class Coefficients:
         if samples > 0 and iterations > 0 and compute_s > 0:
             learner = self._learners[client]
             learner.C2 += NEWEST * (compute_s / (samples * iterations) - learner.C2)
-
-    def as_json(self) -> Mapping[str, Mapping[str, float]]:
-        return {
-            name: {"C2": one.C2, "C1": one.C1, "C0": one.C0} for name, one in sorted(self._learners.items())
-        }

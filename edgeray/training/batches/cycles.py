@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from edgeray.errors import FlowError
 from edgeray.training.batches.coefficients import Coefficients
+from edgeray.training.batches.deal import deal
 from edgeray.training.data import Indices, packed_samples
 from edgeray.training.messages import Dealt, Finished
 from edgeray.training.records import RoundRecord
@@ -121,13 +121,13 @@ class Cycles:
 
     def _deal(self, instance: BatchInstance, plan: BatchPlan) -> dict[str, Dealt]:
         """All samples, in another order in each cycle, to those that get any."""
-        rng = np.random.default_rng([self._settings.seed, self._server.rounds_done])
-        parts = np.split(rng.permutation(self._chosen), np.cumsum(plan.batches)[:-1])
+        batches = dict(zip(instance.learners, plan.batches, strict=True))
+        parts = deal(self._chosen, batches, seed=self._settings.seed, number=self._server.rounds_done + 1)
         return {
             name: Dealt(
                 indices=torch.from_numpy(part),
                 pack=packed_samples(self._dataset, part) if self._send else None,
             )
-            for name, part in zip(instance.learners, parts, strict=True)
+            for name, part in parts.items()
             if len(part)
         }

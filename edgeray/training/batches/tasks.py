@@ -6,33 +6,21 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from edgeray.errors import BadInputError, StageError
+from edgeray.errors import StageError
 from edgeray.node.loop import LoopContext
 from edgeray.node.once import RESULTS
 from edgeray.training.batches.coefficients import Coefficients
 from edgeray.training.batches.cycles import Cycles
 from edgeray.training.batches.data import DealingChannel, DealtData
+from edgeray.training.batches.deal import chosen_samples
 from edgeray.training.build import build_model, compute_on, dataset_of, loss_of, settings_of
 from edgeray.training.cut import WHOLE, whole_model
-from edgeray.training.data import Indices
 from edgeray.training.lines import LineChannel
 from edgeray.training.recipe import Recipe
 from edgeray.training.run_files import RunFiles
 from edgeray.training.tasks import patience_s_of, serve, server_of_whole_models, take_part
 from edgeray.training.worker import Worker
 from policies.batch.registry import load_batch_policy
-
-
-def chosen_samples(recipe: Recipe, there: int) -> Indices:
-    """Those of the training set that are shared out, sorted. there: that it has. Raises BadInputError for more."""
-    if recipe.samples > there:
-        raise BadInputError(
-            f"{recipe.dataset} has {there} samples to train on, not {recipe.samples}\n"
-            f"  expected: at most {there}\n  remedy:   lower `samples`"
-        )
-    return np.sort(np.random.default_rng(recipe.seed).choice(there, recipe.samples, replace=False))
 
 
 class Serve:
@@ -72,7 +60,7 @@ class Serve:
                 Coefficients(rounds.cycle),
                 load_batch_policy(context.policy),
                 dataset=self._dataset,
-                chosen=chosen_samples(recipe, len(self._dataset)),
+                chosen=chosen_samples(recipe, recipe.samples, len(self._dataset)),
                 settings=settings_of(recipe),
                 stopped=context.stop.is_set,
                 **self._cycle,

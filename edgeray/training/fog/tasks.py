@@ -23,7 +23,7 @@ from edgeray.training.fog.settings import Fog
 from edgeray.training.lines import LineChannel
 from edgeray.training.recipe import Recipe
 from edgeray.training.run_files import RunFiles
-from edgeray.training.shares import part_of
+from edgeray.training.shares import dealt_to
 from edgeray.training.tasks import patience_s_of, serve, server_of_whole_models, take_part
 from edgeray.training.worker import Worker
 from policies.model import TaskId
@@ -115,7 +115,7 @@ class Collect:
 
     def _data(self, context: LoopContext, exchange: Exchange) -> FogData:
         recipe, task = self._recipe, context.task
-        samples = part_of(recipe, labels_of(self._dataset), context.device)
+        samples = dealt_to(recipe, labels_of(self._dataset), context.device)
         collector = Collector(samples, self._fog.collect[task], seed=recipe.seed, device=context.device)
         return FogData(
             self._dataset,

@@ -142,3 +142,14 @@ def test_results_whose_times_go_back_do_no_harm() -> None:
     backlog.back(5, 4.0)
     backlog.back(6, 3.5)
     assert backlog.rate_per_s == pytest.approx((KEEP**2 + KEEP + 1) / (2 * (KEEP**2 + KEEP)))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 5e-324, 1e-184, 1e-9])
+def test_results_that_are_back_at_once_are_no_fault(seconds: float) -> None:
+    """Whatever a clock says between two of them: the next one, which takes its time, counts."""
+    backlog = Backlog()
+    for number, now_s in enumerate((seconds, 2 * seconds, 1.0)):
+        backlog.send(number, 1.0, 0.0, 0.0)
+        backlog.back(number, now_s)
+    assert 0 < backlog.rate_per_s < 10
+    assert backlog.left(1, 2.0) == 0.0

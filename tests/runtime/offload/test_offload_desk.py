@@ -14,9 +14,9 @@ from offload_world import recipe_of
 
 from edgeray.learner.messages import Feedback, wrong_with
 from edgeray.offload.desk import Desk
-from edgeray.offload.help import Speed
 from edgeray.offload.messages import Result, Telemetry
 from edgeray.offload.recipe import Recipe
+from edgeray.offload.speed import Speed
 from policies.bandit.model import Offer, clean
 from policies.bandit.registry import DISPATCHERS
 from policies.model import DeviceId

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from edgeray.errors import BadInputError
-from edgeray.simulator.cycles import Cycle, deal, train_cycles
+from edgeray.simulator.cycles import Cycle, train_cycles
+from edgeray.training.batches.deal import deal
 from edgeray.training.build import build_model
 from edgeray.training.data import batch_of, batch_order
 from edgeray.training.recipe import Recipe
@@ -142,7 +143,7 @@ def test_each_cycle_deals_the_same_samples_out_anew() -> None:
 @pytest.mark.parametrize(
     ("batches", "iterations", "cycles", "said"),
     [
-        ({"a": 40, "b": 21}, 1, 1, "61 samples together; .*points has 60"),
+        ({"a": 40, "b": 21}, 1, 1, "points has 60 samples to train on, not 61"),
         ({}, 1, 1, "one at least together"),
         ({"a": 0}, 1, 1, "one at least together"),
         ({"a": 5, "b": -1}, 1, 1, "0 samples or more"),

@@ -18,7 +18,7 @@ from edgeray.training.aggregate import federated_average
 from edgeray.training.batches.coefficients import NEWEST, Coefficients
 from edgeray.training.batches.cycles import Cycles
 from edgeray.training.batches.data import DealingChannel, DealtData
-from edgeray.training.batches.tasks import chosen_samples
+from edgeray.training.batches.deal import chosen_samples
 from edgeray.training.build import build_model, dataset_of, settings_of
 from edgeray.training.channel import local_pair
 from edgeray.training.cut import WHOLE, whole_model
@@ -96,7 +96,8 @@ def test_a_cycle_in_which_nothing_was_computed_teaches_nothing() -> None:
     known.computed("slow", 0, 3, 1.0)
     known.computed("slow", 3, 0, 1.0)
     known.computed("slow", 3, 3, 0.0)
-    assert known.as_json()["slow"] == {"C2": 0.04, "C1": 0.001, "C0": 0.1}
+    same = known.instance(["slow"], 1, 1.0)
+    assert (same.C2[0], same.C1[0], same.C0[0]) == (0.04, 0.001, 0.1)
 
 
 def test_nobody_to_share_out_to() -> None:
@@ -120,9 +121,9 @@ def test_packed_samples_are_those_of_the_data_set() -> None:
 
 
 def test_more_samples_than_there_are() -> None:
-    assert len(set(chosen_samples(recipe_of("a", samples=60), 90).tolist())) == 60
+    assert len(set(chosen_samples(recipe_of("a"), 60, 90).tolist())) == 60
     with pytest.raises(BadInputError, match="90 samples to train on, not 91"):
-        chosen_samples(recipe_of("a", samples=91), 90)
+        chosen_samples(recipe_of("a"), 91, 90)
 
 
 # Cycles
@@ -173,7 +174,7 @@ class Run:
             self.coefficients,
             decide,
             dataset=self.dataset,
-            chosen=chosen_samples(recipe, len(self.dataset)),
+            chosen=chosen_samples(recipe, recipe.samples, len(self.dataset)),
             settings=settings_of(recipe),
             cycle_s=cycle_s,
             margin=0.1,
@@ -247,7 +248,7 @@ def test_a_cycle_is_what_each_learner_makes_of_its_samples_averaged(send: bool) 
         zip(("fast", "slow"), plan.batches, strict=True)
     )
     indices = torch.cat([one.indices for one in dealt.values()])
-    assert sorted(indices.tolist()) == sorted(chosen_samples(recipe, 90).tolist())
+    assert sorted(indices.tolist()) == sorted(chosen_samples(recipe, 60, 90).tolist())
     assert (dealt["fast"].pack is None) == (not send)
     expected = by_hand(recipe, dealt, plan.tau)
     found = run.server.weights
@@ -296,11 +297,11 @@ def test_who_is_late_counts_for_nothing_and_comes_back() -> None:
     assert run.server.late == ("b",)
     second = run.cycles.run()
     assert [one.client for one in second.clients] == ["a"] and second.clients[0].samples == 60
-    before = run.coefficients.as_json()["b"]["C2"]
+    before = run.coefficients.instance(["b"], 1, 1.0).C2[0]
     late.go.set()
     while run.server.late:
         run.server.hear(60)
-    assert run.coefficients.as_json()["b"]["C2"] != before  # what it took counts
+    assert run.coefficients.instance(["b"], 1, 1.0).C2[0] != before  # what it took counts
     for _ in range(20):  # it may be late again: it is as slow as this machine
         third = run.cycles.run()
         if len(third.clients) == 2:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgeray.errors import BadInputError, StageError
+from edgeray.errors import StageError
 from edgeray.node.loop import LoopContext, LoopStage
 from edgeray.results import INDEX
 from edgeray.training.batches import tasks
@@ -126,5 +126,3 @@ def test_more_samples_than_the_data_set_has(net: Callable[..., Batches]) -> None
     stage = net().serve(recipe_of(*AB, samples=91))
     with pytest.raises(StageError, match="90 samples to train on, not 91"):
         stage.wait()
-    with pytest.raises(BadInputError):
-        tasks.chosen_samples(recipe_of(*AB, samples=91), 90)
